@@ -1,0 +1,57 @@
+# `make run` and `make test` each do all of their own setup. What is set up is remembered in `.ready` stamps.
+PYTHON ?= python3
+NODE := tests/live/node
+# Debian packages that the live tests start for themselves; written as program:package.
+DEBIAN := /usr/sbin/nginx:nginx /usr/lib/postgresql/15/bin/postgres:postgresql
+
+.PHONY: run test check soak clean setup system
+
+run: .venv/.ready
+	@exec .venv/bin/python -m relay serve
+
+test: setup
+	.venv/bin/python -m pytest
+
+check: .venv/.ready-dev
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -m "not live and not soak"
+
+soak: setup
+	.venv/bin/python -m pytest -m soak
+
+clean:
+	rm -rf .venv .venv-openai1 $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: .venv/.ready-dev .venv-openai1/.ready $(NODE)/node_modules/.ready system
+
+.venv/.ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready requirements-dev.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv-openai1/.ready: tests/live/requirements-openai1.txt
+	$(PYTHON) -m venv .venv-openai1
+	.venv-openai1/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(NODE)/node_modules/.ready: $(NODE)/package.json $(NODE)/package-lock.json .venv/.ready-dev
+	PATH="$(CURDIR)/.venv/bin:$$PATH" npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# RUNLEVEL=1 keeps Debian's install scripts from starting the services: the tests start their own, on free ports.
+system:
+	@missing=""; \
+	for entry in $(DEBIAN); do test -x "$${entry%%:*}" || missing="$$missing $${entry##*:}"; done; \
+	if test -z "$$missing"; then exit 0; fi; \
+	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
+	  echo "MISSING:$$missing. The tests that need them will be skipped; as root on Debian: apt-get install$$missing" >&2; exit 0; fi; \
+	export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+	install="apt-get install -qq -y --no-install-recommends $$missing"; \
+	echo "installing$$missing"; \
+	$$install >/dev/null 2>&1 || { apt-get update -qq && $$install >/dev/null; }

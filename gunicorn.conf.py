@@ -1,0 +1,58 @@
+"""The server's shape. Patches first: what is imported before the patch keeps the blocking sockets."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import math  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+chdir = str(Path(__file__).parent)  # the relay starts from any directory
+sys.path.insert(0, chdir)
+
+from config.settings import ConfigError, load  # noqa: E402
+
+try:
+    _settings = load()
+except ConfigError as error:
+    raise SystemExit("\n".join(["The configuration is refused:", *error.problems])) from None
+
+bind = _settings.server.bind
+workers = _settings.server.workers
+worker_class = "gevent"
+worker_connections = _settings.server.connections_per_worker
+keepalive = int(_settings.server.keepalive_seconds)  # also the only deadline for a request's head
+# The arbiter's clock starts with SIGTERM, the worker's drain after the lame duck.
+graceful_timeout = math.ceil(_settings.server.lame_duck_seconds + _settings.server.drain_seconds + 3)
+timeout = 60  # of a worker whose loop is stuck
+preload_app = False  # requests must be imported after the patch, in the worker
+http_parser = "python"  # the parser that is tested here, also where gunicorn_h1c happens to be installed
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+forwarder_headers = ""  # no peer may set SCRIPT_NAME or PATH_INFO
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm"  # a slow disk must not make a worker look dead  # noqa: S108
+accesslog = None  # the relay writes one line per request itself
+logger_class = "relay.logs.ServerLogger"
+
+
+def pre_request(worker, request):
+    """Mark repeated credential headers before they are joined; no client can send a NUL."""
+    for name in ("AUTHORIZATION", "X-API-KEY"):
+        if sum(header == name for header, _ in request.headers) > 1:
+            others = [pair for pair in request.headers if pair[0] != name]
+            request.headers = [*others, (name, "\0repeated")]
+
+
+def post_worker_init(worker):
+    """Start the background work, in the worker and on its loop."""
+    worker.wsgi.extensions["relay"].start()
+
+
+def worker_exit(server, worker):
+    """The last lines are written before the process goes."""
+    application = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["relay"].stop()

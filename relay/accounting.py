@@ -1,0 +1,147 @@
+"""What a request was: measured once, told once, as one log line."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from relay.core.flow import Ending, Flow
+from relay.core.usage import Usage, cost_usd
+
+
+@dataclass(slots=True)
+class Record:
+    """One request's line in the making. Times are seconds of the monotonic clock; None is what was not measured."""
+
+    request_id: str
+    route: str
+    origin: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+    status: int = 0
+    upstream: str | None = None
+    upstream_status: int | None = None
+    end: str = "done"
+    error: str | None = None
+    bytes_out: int = 0
+    frames_out: int = 0
+    usage: Usage | None = None
+    begun_at: float = field(default_factory=time.monotonic)
+    sent_at: float = 0.0
+    answered_at: float = 0.0
+    first_at: float = 0.0
+    told: bool = False
+
+
+class Price(Protocol):
+    """US dollars per million tokens."""
+
+    @property
+    def input(self) -> float: ...
+
+    @property
+    def output(self) -> float: ...
+
+
+class Metered(Protocol):
+    """The request, as far as this room looks."""
+
+    record: Record
+
+
+class Meter:
+    """Measures one exchange; the pump tells it how the stream ended."""
+
+    def __init__(self, record: Record, report: Callable[[str, BaseException], None]) -> None:
+        self._record, self._report = record, report
+
+    def ended(self, ending: Ending, flow: Flow, bytes_out: int, first_at: float) -> None:
+        """Take down the stream's end.
+
+        `bytes_out`: body bytes for the caller; `first_at`: when the first of them went.
+        """
+        record = self._record
+        record.end, record.usage = ending.end, flow.usage
+        record.bytes_out, record.frames_out = bytes_out, flow.frames
+        record.first_at = first_at or time.monotonic()
+
+    def failed(self, error: BaseException) -> None:
+        """Take down a failure of the relay itself."""
+        self._report("stream", error)
+
+
+class Accountant:
+    """Writes one line per request."""
+
+    def __init__(
+        self, write: Callable[..., None], failure: Callable[[str, BaseException], None], prices: Mapping[str, Price]
+    ) -> None:
+        self._write, self._failure, self._prices = write, failure, prices
+
+    def sending(self, request: Metered) -> None:
+        """Take down that the relay's own part before the upstream is over."""
+        request.record.sent_at = time.monotonic()
+
+    @contextmanager
+    def meter(self, request: Metered, upstream: Any) -> Iterator[Meter]:
+        """Measure what follows; on leaving, the request is accounted for."""
+        record = request.record
+        record.upstream, record.upstream_status = upstream.target.name, upstream.status
+        record.status = upstream.status
+        record.answered_at = time.monotonic()
+        try:
+            yield Meter(record, self._failure)
+        finally:
+            self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        """Write the request's line, unless it has been written."""
+        if record.told:
+            return
+        record.told = True
+        self._write(
+            time=time.time(),
+            request_id=record.request_id,
+            key_id=record.key_id,
+            origin=record.origin,
+            route=record.route,
+            model=record.model,
+            status=record.status,
+            upstream=record.upstream,
+            upstream_status=record.upstream_status,
+            bytes_out=record.bytes_out,
+            frames_out=record.frames_out,
+            **_times(record),
+            usage=_usage(record.usage),
+            cost_usd=self._cost(record),
+            end=record.end,
+            error=record.error,
+        )
+
+    def _cost(self, record: Record) -> float | None:
+        price = self._prices.get(record.model or "")
+        if record.usage is None or price is None:
+            return None
+        return cost_usd(record.usage, price.input, price.output)
+
+
+def _usage(usage: Usage | None) -> dict[str, int] | None:
+    return None if usage is None else {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+
+
+def _times(record: Record) -> dict[str, float | None]:
+    """Milliseconds. Overhead: from arrival to sending, and from the upstream's head to our first byte."""
+    ended_at = time.monotonic()
+    answered = record.answered_at and record.first_at
+    return {
+        "ttft_ms": _ms(record.first_at - record.begun_at) if answered else None,
+        "duration_ms": _ms(ended_at - record.begun_at),
+        "overhead_ms": _ms(record.sent_at - record.begun_at + record.first_at - record.answered_at)
+        if answered
+        else None,
+    }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

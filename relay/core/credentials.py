@@ -1,0 +1,56 @@
+"""Which credential a request presents (RFC 6750 2.1, and `X-API-Key` with the same rights)."""
+
+import re
+from dataclasses import dataclass
+
+from relay.core.errors import RelayError
+
+CREDENTIAL_BYTES_MAX = 512
+QUERY_NAMES = frozenset({"key", "api_key", "access_token", "token"})
+# The server joins repeated headers before the application sees them, so it marks them first; no client can send a NUL.
+REPEATED = "\0repeated"
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-+\--~]+)\Z")  # visible ASCII without the comma
+_BARE = re.compile(r"[!-+\--~]+\Z")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """The two headers as they arrived; None where absent. Not shown by repr: a traceback must not print them."""
+
+    authorization: str | None = None
+    api_key: str | None = None
+
+
+def presented_key(credentials: Credentials) -> str:
+    """Return the one key that the request presents.
+
+    Raises RelayError: missing_credentials, ambiguous_credentials (a header repeated, or two headers that differ),
+    invalid_api_key (wrong scheme or malformed: the same answer as for an unknown key).
+    """
+    sent = [value for value in (credentials.authorization, credentials.api_key) if value is not None]
+    if not sent:
+        raise RelayError("missing_credentials", "No API key was sent. Use the header 'Authorization: Bearer <key>'.")
+    if REPEATED in sent:
+        raise ambiguous("A credential header was sent more than once.")
+    bearer = _only(_BEARER, credentials.authorization)
+    bare = _only(_BARE, credentials.api_key)
+    if len(sent) == 2 and bearer != bare:
+        raise ambiguous("Authorization and X-API-Key name different keys.")
+    key = bearer or bare
+    if not key or len(key) > CREDENTIAL_BYTES_MAX:
+        raise invalid_key()
+    return key
+
+
+def ambiguous(message: str) -> RelayError:
+    return RelayError("ambiguous_credentials", message)
+
+
+def invalid_key() -> RelayError:
+    """One body for unknown, revoked, expired and malformed keys, so that none of them can be told from another."""
+    return RelayError("invalid_api_key", "The API key is not valid.")
+
+
+def _only(pattern: re.Pattern[str], value: str | None) -> str:
+    match = pattern.match((value or "").strip(" \t"))
+    return match[match.lastindex or 0] if match else ""

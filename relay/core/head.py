@@ -1,0 +1,98 @@
+"""The upstream's answer head: which framing it declares, and which of its headers a caller may see."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from relay.core.body import BodyDecoder, ByLength, Chunked, UntilClose
+
+Headers = Sequence[tuple[str, str]]
+
+# An allow-list: what is not named here (Set-Cookie, Access-Control-*, X-Accel-*, Location, …) never reaches a caller.
+_PASSED = frozenset({"retry-after", "retry-after-ms", "x-should-retry", "content-disposition", "request-id"})
+_PASSED_PREFIXES = ("openai-processing", "openai-version", "openai-model", "anthropic-ratelimit-", "x-ratelimit-")
+# What gunicorn would refuse to send must not get that far: control bytes and anything outside of latin-1.
+_SAFE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4096}\Z")
+_DIGITS = re.compile(r"[0-9]{1,18}\Z")
+HEADERS_MAX = 100
+
+
+class BadHead(Exception):
+    """The head contradicts itself; the body cannot be read safely (RFC 9112 6.3)."""
+
+
+def framing(headers: Headers, *, http11: bool) -> BodyDecoder:
+    """Return the decoder for a body with these headers.
+
+    Raises BadHead where two readers could disagree about its end.
+    """
+    codings = _values(headers, "transfer-encoding")
+    lengths = set(_values(headers, "content-length"))
+    if codings:
+        if lengths or not http11 or [c.lower() for c in codings] != ["chunked"]:
+            raise BadHead("transfer-encoding")
+        return Chunked()
+    if not lengths:
+        return UntilClose()
+    length = lengths.pop()
+    if lengths or not _DIGITS.match(length):
+        raise BadHead("content-length")
+    return ByLength(int(length))
+
+
+def keeps_alive(headers: Headers, *, http11: bool) -> bool:
+    """Whether the upstream lets its connection be used again (RFC 9112 9.3)."""
+    options = {o.strip().lower() for v in _values(headers, "connection") for o in v.split(",")}
+    return http11 and "close" not in options
+
+
+def content_type(headers: Headers) -> str:
+    """The media type with its parameters, or the type of unknown bytes."""
+    values = _values(headers, "content-type")
+    return values[0] if values and _SAFE_VALUE.match(values[0]) else "application/octet-stream"
+
+
+def is_event_stream(media_type: str) -> bool:
+    return media_type.split(";", 1)[0].strip().lower() == "text/event-stream"
+
+
+def served_as(media_type: str) -> str:
+    """The type under which the body goes on: a page from an upstream must not become a page of ours."""
+    kind = media_type.split(";", 1)[0].strip().lower()
+    active = kind in ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+    return "text/plain; charset=utf-8" if active else media_type
+
+
+def is_encoded(headers: Headers) -> bool:
+    """Whether the body is compressed although we asked for identity."""
+    return any(v.strip().lower() not in ("", "identity") for v in _values(headers, "content-encoding"))
+
+
+def passed_on(headers: Headers, secrets: Iterable[str], *, rate_limits: bool) -> list[tuple[str, str]]:
+    """The headers that a caller may see; `rate_limits` also the upstream's own limits, which else would pass for
+    ours.
+    """
+    named = _nominated(headers)
+    hidden = [s for s in secrets if s]
+    return [
+        (name, value)
+        for name, value in headers
+        if _is_passed(name.lower(), rate_limits)
+        and name.lower() not in named
+        and _SAFE_VALUE.match(value)
+        and not any(secret in value for secret in hidden)
+    ]
+
+
+def _is_passed(name: str, rate_limits: bool) -> bool:
+    if name.startswith("x-ratelimit-"):
+        return rate_limits
+    return name in _PASSED or name.startswith(_PASSED_PREFIXES)
+
+
+def _nominated(headers: Headers) -> set[str]:
+    """Names that `Connection` declares hop-by-hop (RFC 9110 7.6.1)."""
+    return {o.strip().lower() for v in _values(headers, "connection") for o in v.split(",")}
+
+
+def _values(headers: Headers, name: str) -> list[str]:
+    return [value.strip() for key, value in headers if key.lower() == name]

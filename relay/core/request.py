@@ -1,0 +1,84 @@
+"""What a caller asks for: read once, checked once, forwarded as it came."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from relay.core.errors import RelayError
+
+MODEL_CHARACTERS_MAX = 128
+
+# What goes on to any upstream; each upstream's configuration may name more. Hop-by-hop and credential headers never do.
+FORWARDED = ("content-type", "accept", "traceparent", "tracestate")
+NEVER_FORWARDED = frozenset(
+    {"authorization", "x-api-key", "cookie", "host", "connection", "keep-alive", "te", "trailer", "transfer-encoding"}
+    | {"upgrade", "content-length", "expect", "accept-encoding"}
+    | {"proxy-authorization", "proxy-connection", "proxy-authenticate"}
+)
+
+
+class Ask(msgspec.Struct):
+    """The members of a JSON body that the relay itself needs."""
+
+    model: str = ""
+    stream: bool | None = None
+
+
+_ask = msgspec.json.Decoder(Ask)
+_any_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_ask(body: bytes) -> Ask:
+    """Return what a JSON body asks for. Raises RelayError invalid_request."""
+    try:
+        ask = _ask.decode(body)
+    except msgspec.ValidationError as error:
+        raise RelayError("invalid_request", _explained(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RelayError("invalid_request", "The request body is not a JSON object.") from None
+    if len(ask.model) > MODEL_CHARACTERS_MAX:
+        raise RelayError("invalid_request", f"'model' is longer than {MODEL_CHARACTERS_MAX} characters.", param="model")
+    if body.count(b'"model"') > 1 or b"\\u" in body:
+        _refuse_second_names(body)
+    return ask
+
+
+def seed_body(body: bytes) -> bytes:
+    """The body of `/api/chat/stream` as a chat completion: streamed, with defaults only for what is absent (0
+    stays 0).
+    """
+    fields = _any_object.decode(body)
+    unknown = set(fields) - {"model", "messages", "temperature", "max_tokens", "stream"}
+    if unknown or "messages" not in fields or "model" not in fields:
+        raise RelayError("invalid_request", "The body takes model, messages, temperature and max_tokens.")
+    return msgspec.json.encode({"temperature": 0.7, "max_tokens": 2000, **fields, "stream": True})
+
+
+def forwarded_headers(sent: Callable[[str], str | None], names: Iterable[str]) -> dict[str, str]:
+    """The caller's headers that may go to the upstream. What `Connection` nominates stays here (RFC 9110 7.6.1)."""
+    nominated = {option.strip().lower() for option in (sent("connection") or "").split(",")}
+    wanted = [name for name in (*FORWARDED, *names) if name not in NEVER_FORWARDED and name not in nominated]
+    values: Mapping[str, str | None] = {name: sent(name) for name in wanted}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _explained(problem: str) -> str:
+    """msgspec's text names the member and the types, never the value."""
+    return f"The request body is not valid: {problem}."
+
+
+def _refuse_second_names(body: bytes) -> None:
+    """A member named twice would let the relay check one model and the upstream bill another."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs) and any(name in ("model", "stream") for name, _ in pairs):
+            raise RelayError("invalid_request", "A member of the request body is named twice.")
+        return members
+
+    try:
+        json.loads(body, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise RelayError("invalid_request", "The request body is not a JSON object.") from None

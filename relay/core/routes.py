@@ -1,0 +1,42 @@
+"""The fixed table of relayed routes.
+
+An upstream's URL is built from this table alone, never from what a caller sent.
+"""
+
+from dataclasses import dataclass
+
+from relay.core.dialects import ANTHROPIC, MEDIA, OPENAI, RESPONSES, Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One relayed route: where it is found here, and where its requests go below the upstream's base URL."""
+
+    path: str
+    upstream_path: str
+    method: str = "POST"
+    dialect: Dialect = OPENAI
+    always_streams: bool = False
+    flat_errors: bool = False
+    multipart: bool = False
+
+
+CHAT = Route("/v1/chat/completions", "/chat/completions")
+SEED_CHAT = Route("/api/chat/stream", "/chat/completions", always_streams=True, flat_errors=True)
+MODELS = Route("/v1/models", "/models", method="GET")
+
+ROUTES = (
+    CHAT,
+    Route("/v1/completions", "/completions"),
+    Route("/v1/responses", "/responses", dialect=RESPONSES),
+    Route("/v1/messages", "/messages", dialect=ANTHROPIC),
+    Route("/v1/embeddings", "/embeddings"),
+    Route("/v1/moderations", "/moderations"),
+    Route("/v1/audio/speech", "/audio/speech", dialect=MEDIA),
+    Route("/v1/audio/transcriptions", "/audio/transcriptions", dialect=MEDIA, multipart=True),
+    Route("/v1/audio/translations", "/audio/translations", dialect=MEDIA, multipart=True),
+    Route("/v1/images/generations", "/images/generations", dialect=MEDIA),
+    Route("/v1/images/edits", "/images/edits", dialect=MEDIA, multipart=True),
+    MODELS,
+    SEED_CHAT,
+)

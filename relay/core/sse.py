@@ -1,0 +1,123 @@
+"""Server-sent events, bytes in and whole frames out (WHATWG HTML, 9.2.6 "Interpreting an event stream").
+
+A frame is one block with the blank line that ends it. Its bytes are never decoded, so a code point that is
+split between two reads, or U+2028, cannot hurt. Line ends (CRLF, CR, LF) become LF on the way in, at once and
+byte by byte correct, so that the search for a frame's end is one search for b"\\n\\n". What was searched once is
+not searched again, and an unfinished frame is bounded.
+"""
+
+BOM = b"\xef\xbb\xbf"
+PING = b": ping\n\n"
+
+
+class LineEnds:
+    """Turns CRLF and CR into LF, whatever the cuts between reads: a CR ends its line, an LF right behind it is
+    dropped.
+    """
+
+    __slots__ = ("_after_cr",)
+
+    def __init__(self) -> None:
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[0] == 0x0A:
+                data = data[1:]
+        if b"\r" not in data:
+            return data
+        self._after_cr = data[-1] == 0x0D
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+class FrameParser:
+    """Cuts a body into frames. `overflowed`: a frame grew past its bound; from then on nothing is returned."""
+
+    __slots__ = ("_bytes_max", "_lines", "_partial", "_searched", "_started", "overflowed")
+
+    def __init__(self, frame_bytes_max: int) -> None:
+        self._bytes_max = frame_bytes_max
+        self._lines = LineEnds()
+        self._partial = bytearray()
+        self._searched = 0
+        self._started = False
+        self.overflowed = False
+
+    @property
+    def pending_bytes(self) -> int:
+        """Size of the frame that is not finished yet; at the end of the body it is discarded, as a browser does."""
+        return len(self._partial)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the frames that `data` completes, each ending in one blank line."""
+        if self.overflowed:
+            return []
+        data = self._lines.feed(data)
+        if not self._started:
+            data = self._without_bom(data)
+        if self._partial:
+            return self._join(data)
+        return self._cut(data)
+
+    def _without_bom(self, data: bytes) -> bytes:
+        """One leading BOM is not part of the stream; it may arrive one byte at a time."""
+        data = bytes(self._partial) + data
+        self._partial.clear()
+        if len(data) < len(BOM) and BOM.startswith(data):
+            self._partial += data
+            return b""
+        self._started = True
+        return data[len(BOM) :] if data.startswith(BOM) else data
+
+    def _join(self, data: bytes) -> list[bytes]:
+        if not self._started:
+            return []
+        self._partial += data
+        if self._partial.find(b"\n\n", self._searched) < 0:
+            self._keep(b"")
+            return []
+        whole = bytes(self._partial)
+        self._partial.clear()
+        return self._cut(whole)
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        *blocks, rest = data.split(b"\n\n")
+        frames: list[bytes] = []
+        for block in blocks:
+            content = block.lstrip(b"\n") if block[:1] == b"\n" else block
+            if len(content) > self._bytes_max:
+                self._overflow()
+                return frames
+            if content:
+                frames.append(content + b"\n\n")
+        self._searched = 0
+        self._keep(rest.lstrip(b"\n") if rest[:1] == b"\n" else rest)
+        return frames
+
+    def _keep(self, rest: bytes) -> None:
+        self._partial += rest
+        self._searched = max(0, len(self._partial) - 1)
+        if len(self._partial) > self._bytes_max + 1:  # the one byte is the LF that may begin the blank line
+            self._overflow()
+
+    def _overflow(self) -> None:
+        self.overflowed = True
+        self._partial = bytearray()
+
+
+def data_of(frame: bytes) -> bytes:
+    """The frame's data: its `data` lines joined by LF, one leading space removed from each."""
+    values = []
+    for line in frame.split(b"\n"):
+        if line.startswith(b"data:"):
+            values.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line == b"data":
+            values.append(b"")
+    return b"\n".join(values)
+
+
+def data_frame(payload: bytes, event: str = "") -> bytes:
+    """One frame around one line of JSON."""
+    head = f"event: {event}\n".encode() if event else b""
+    return head + b"data: " + payload + b"\n\n"

@@ -1,0 +1,40 @@
+"""The walk of one request through the rooms, as far as its upstream's answer."""
+
+from contextlib import ExitStack
+from typing import Any
+
+from relay.core.flow import Flow
+
+
+class Exchange:
+    """What one request holds: an upstream's answer, its flow and its meter. `close()` releases all of it, once."""
+
+    def __init__(self, key_id: str, upstream: Any, flow: Flow, meter: Any) -> None:
+        self.key_id, self.upstream, self.flow, self.meter = key_id, upstream, flow, meter
+        self._acquired = ExitStack()
+
+    def release_on_close(self, acquired: ExitStack) -> None:
+        """Take over what the corridor acquired."""
+        self._acquired = acquired
+
+    def close(self) -> None:
+        """Account, close the upstream, free the slot. Idempotent."""
+        self._acquired.close()
+
+
+def open_exchange(relay: Any, request: Any) -> Exchange:
+    """Walk one request as far as its upstream's answer.
+
+    Each room may refuse with a RelayError; what earlier rooms acquired is then released.
+    """
+    with ExitStack() as acquired:
+        caller = relay.authenticator.identify(request.credentials)
+        request.receive_from(caller)
+        targets = relay.routing.targets_for(request.model, caller)
+        acquired.enter_context(relay.gate.admit(caller, request))
+        relay.accountant.sending(request)
+        upstream = acquired.enter_context(relay.upstreams.open(targets, request))
+        meter = acquired.enter_context(relay.accountant.meter(request, upstream))
+        exchange = Exchange(caller.key_id, upstream, relay.flow_for(request, upstream), meter)
+        exchange.release_on_close(acquired.pop_all())  # two lines on purpose: an argument would leak if the call raised
+        return exchange

@@ -1,0 +1,127 @@
+"""The pump: hands a stream to the event loop, waits for its end, and ends the response honestly."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+
+from relay.core.credentials import invalid_key
+from relay.core.flow import Ending, Flow
+from relay.pump.iteration import Iteration
+from relay.pump.linger import Linger
+from relay.pump.presence import EarlyOpen, NoPresence, Presence
+from relay.pump.source import Answer, Source
+from relay.pump.stream import Bounds, Stream
+from relay.pump.sweep import Sweep
+from relay.pump.takeover import ALREADY_HANDLED, Wire, caller_socket
+
+# How long an error frame may take to a caller that reads slowly; a whole answer's end has the slow reader's time.
+ERROR_SECONDS_MAX = 5.0
+
+
+class Meter(Protocol):
+    """Takes down what was measured."""
+
+    def ended(self, ending: Ending, flow: Flow, bytes_out: int, first_at: float) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
+
+class Exchange(Protocol):
+    """What the corridor acquired for one request. `close()` releases it, once."""
+
+    key_id: str
+    upstream: Answer
+    flow: Flow
+    meter: Meter
+
+    def close(self) -> None: ...
+
+
+class Pump:
+    """One per worker. `live`: the streams that are on the loop now, with the key each belongs to."""
+
+    def __init__(self, bounds: Bounds, early_open_seconds: float, sweep: Sweep) -> None:
+        self._bounds, self._early_open_seconds, self._sweep = bounds, early_open_seconds, sweep
+        self.live: dict[Stream, str] = {}
+        self._waiting: set[Presence] = set()
+
+    def presence(self, environ: dict[str, Any], open_wire: Callable[[], Wire] | None) -> Presence | NoPresence:
+        """Return the context in which an upstream may be awaited for this caller."""
+        sock = caller_socket(environ)
+        if sock is None:
+            return NoPresence()
+        times = EarlyOpen(self._early_open_seconds, self._bounds.heartbeat_seconds)
+        return Presence(sock, self._sweep, open_wire, times, self._waiting)
+
+    def iterate(self, exchange: Exchange) -> Iteration:
+        """Return the exchange's body as an iterable, where there is no socket to take over."""
+        return Iteration(exchange, self._bounds)
+
+    def deliver(self, exchange: Exchange, wire: Wire, pending: bytes = b"") -> object:
+        """Pump the exchange's body into the open response; `pending`: what is owed before it. Returns what tells
+        gunicorn that all is done.
+        """
+        source = Source(exchange.upstream)
+        stream = Stream(source, wire, exchange.flow, self._sweep, self._bounds)
+        stream.sink.pending = pending
+        self.live[stream] = exchange.key_id
+        ending = Ending("drained")  # what a killed greenlet leaves behind
+        try:
+            ending = stream.run()
+            self._settle(source, ending, exchange)
+        finally:
+            del self.live[stream]
+            if stream.failure is not None:
+                exchange.meter.failed(stream.failure)
+            exchange.meter.ended(ending, exchange.flow, stream.sink.bytes_out + len(ending.last), stream.first_at)
+            exchange.close()
+        self.conclude(wire, stream.sink.pending, ending)
+        return ALREADY_HANDLED
+
+    def conclude(self, wire: Wire, pending: bytes, ending: Ending) -> None:
+        """Write what is still owed and end the response: with a last chunk if it is whole, else by hanging up."""
+        owed = pending + wire.framed(ending.last) + (wire.last_chunk if ending.whole else b"")
+        if ending.end in ("client_gone", "client_slow"):
+            owed = b""
+        sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
+        if not (sent and ending.whole) or wire.closes:
+            wire.hang_up()
+
+    def keys_in_use(self) -> set[str]:
+        """The keys of all requests that wait or stream now."""
+        return {*self.live.values(), *(presence.key_id for presence in self._waiting)}
+
+    def revoke(self, key_ids: set[str]) -> None:
+        """Cut the live streams of these keys, and the requests that wait for an upstream."""
+        for presence in list(self._waiting):
+            if presence.key_id in key_ids:
+                presence.interrupt_soon(invalid_key())
+        for stream, key_id in list(self.live.items()):
+            if key_id in key_ids:
+                stream.cut("revoked", "key_revoked")
+
+    def _send(self, wire: Wire, data: bytes, seconds_max: float) -> bool:
+        wire.sock.settimeout(None)
+        if not data:
+            return True
+        try:
+            with gevent.Timeout(seconds_max):
+                wire.sock.sendall(data)
+        except (OSError, gevent.Timeout):
+            return False
+        return True
+
+    def _settle(self, source: Source, ending: Ending, exchange: Exchange) -> None:
+        """The upstream's connection: back into its pool, or a moment's wait for its last chunk, or left to be
+        closed.
+        """
+        if not ending.whole or exchange.flow.surplus:
+            return
+        if source.is_reusable:
+            source.give_back()
+        elif source.may_end_soon:
+            Linger(source, self._sweep, exchange.upstream.close)
+        else:
+            return
+        exchange.upstream.leave_open()

@@ -1,0 +1,82 @@
+"""The caller's side of a stream: writes what the socket takes, keeps the rest, and says when it is drained."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from relay.pump.takeover import Wire
+
+_WRITE = 2
+
+
+class CallerGone(BaseException):
+    """The caller left. Not an Exception: no library on the way may take it for a failure of its own."""
+
+
+class Sink:
+    """Non-blocking writes of whole frames.
+
+    `pending`: bytes not taken yet; meanwhile nothing more may be read for it.
+    """
+
+    __slots__ = ("_io", "_on_drained", "_on_gone", "bytes_out", "pending", "taken_at", "wire", "wrote_at")
+
+    def __init__(self, wire: Wire, on_drained: Callable[[], None], on_gone: Callable[[], None]) -> None:
+        self.wire = wire
+        self._on_drained, self._on_gone = on_drained, on_gone
+        self._io: Any = None
+        self.pending = b""
+        self.bytes_out = 0
+        self.wrote_at = self.taken_at = time.monotonic()
+        wire.sock.settimeout(0.0)
+
+    def write(self, data: bytes, now: float) -> None:
+        """Send `data`, or as much as goes. Raises CallerGone."""
+        data = self.wire.framed(data)
+        self.wrote_at = now
+        if self.pending:
+            self.pending += data
+            return
+        sent = self._send(data)
+        if sent < len(data):
+            self.pending = data[sent:]
+            self.taken_at = now
+            self.watch()
+
+    def stop(self) -> None:
+        """Stop watching; what is pending stays, for whoever ends the response."""
+        if self._io is not None:
+            self._io.stop()
+            self._io.close()
+            self._io = None
+
+    def _send(self, data: bytes) -> int:
+        try:
+            sent = self.wire.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise CallerGone from error
+        self.bytes_out += sent
+        return sent
+
+    def watch(self) -> None:
+        """Write what is pending as soon as the socket takes it."""
+        if self._io is None:
+            self._io = gevent.get_hub().loop.io(self.wire.sock.fileno(), _WRITE)
+        self._io.start(self._writable)
+
+    def _writable(self) -> None:
+        try:
+            sent = self._send(self.pending)
+        except CallerGone:
+            self._on_gone()
+            return
+        if sent:
+            self.pending = self.pending[sent:]
+            self.taken_at = time.monotonic()
+        if not self.pending and self._io is not None:
+            self._io.stop()
+            self._on_drained()

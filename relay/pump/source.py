@@ -1,0 +1,102 @@
+"""The upstream's side of a stream: reads what is there, a bounded amount a turn, and never waits."""
+
+import ssl
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+
+from relay.core.body import BodyDecoder, UntilClose
+from relay.pump.takeover import give_back, upstream_socket
+
+# What one stream may read before the others have their turn.
+READ_BYTES_MAX = 65_536
+_READ, _WRITE = 1, 2
+
+
+class Answer(Protocol):
+    """An upstream's answer with its head in hand, as the upstream room hands it over."""
+
+    response: Any
+    decoder: BodyDecoder
+    keeps_alive: bool
+
+    def close(self) -> None: ...
+
+    def leave_open(self) -> None: ...
+
+
+class Source:
+    """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
+
+    __slots__ = ("_answer", "_io", "_on_readable", "_sock", "buffered", "decoder")
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.decoder = answer.decoder
+        self._sock, self.buffered = upstream_socket(answer.response)
+        self._io: Any = None
+        self._on_readable: Callable[[], None] = lambda: None
+
+    def watch(self, on_readable: Callable[[], None]) -> None:
+        """Call `on_readable` from the loop whenever there is something to read."""
+        self._on_readable = on_readable
+        self._io = gevent.get_hub().loop.io(self._sock.fileno(), _READ)
+        self._io.start(on_readable)
+
+    def pause(self) -> None:
+        """Stop reading: the kernel's window then slows the upstream down."""
+        self._io.stop()
+
+    def resume(self) -> None:
+        self._io.start(self._on_readable)
+
+    def stop(self) -> None:
+        """Stop watching, before the descriptor may be closed or used by somebody else. Idempotent."""
+        if self._io is not None:
+            self._io.stop()
+            self._io.close()
+            self._io = None
+
+    def read(self) -> bytes | None:
+        """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
+        try:
+            return self._sock.recv(READ_BYTES_MAX)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        except ssl.SSLWantWriteError:
+            self._want_write()
+            return None
+        except ssl.SSLEOFError:  # the peer closed without close_notify; the framing tells whether that was too early
+            return b""
+
+    @property
+    def has_more(self) -> bool:
+        """TLS holds decrypted bytes that no event will announce."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the body ended exactly and its connection may carry another request."""
+        return self.decoder.ended and not self.decoder.surplus and self._answer.keeps_alive
+
+    @property
+    def may_end_soon(self) -> bool:
+        """Whether only the end of the body is missing for that."""
+        return not self.decoder.ended and not isinstance(self.decoder, UntilClose) and self._answer.keeps_alive
+
+    def give_back(self) -> None:
+        """Put the connection back into its pool."""
+        give_back(self._answer.response)
+
+    def _want_write(self) -> None:
+        """A TLS key update must be answered before more can be read."""
+        self._io.stop()
+        self._io.events = _WRITE
+        self._io.start(self._wrote)
+
+    def _wrote(self) -> None:
+        self._io.stop()
+        self._io.events = _READ
+        self._io.start(self._on_readable)
+        self._on_readable()

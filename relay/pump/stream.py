@@ -1,0 +1,199 @@
+"""FLOW, BLOCKED and the ways out: one upstream body on its way to one caller, on the event loop.
+
+No greenlet works here per frame. The request's greenlet sleeps in `run` until one of the callbacks ends the stream;
+every callback is guarded, because gevent stops a watcher whose callback raised, and the stream would hang for ever.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import gevent
+from gevent.hub import Waiter
+
+from relay.core.body import BadBody
+from relay.core.flow import Ending, Flow
+from relay.pump.departure import Departure
+from relay.pump.sink import CallerGone, Sink
+from relay.pump.source import Source
+from relay.pump.sweep import Sweep
+from relay.pump.takeover import Wire
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The longest times of a stream, in seconds."""
+
+    heartbeat_seconds: float
+    idle_seconds_max: float
+    total_seconds_max: float
+    slow_reader_seconds_max: float
+
+
+def guarded(callback: "Callable[Concatenate[Stream, P], None]") -> "Callable[Concatenate[Stream, P], None]":
+    """End the stream, whatever its callback raised."""
+
+    @wraps(callback)
+    def call(self: "Stream", *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            callback(self, *args, **kwargs)
+        except CallerGone:
+            self._end(Ending("client_gone"))
+        except BadBody:
+            self._end(self._flow.broken("truncated", "upstream_bad_response"))
+        except OSError:
+            self._end(self._flow.broken("reset", "upstream_disconnected"))
+        except BaseException as error:
+            self.failure = error
+            self._end(self._flow.broken("truncated", "internal_error"))
+
+    return call  # type: ignore[return-value]
+
+
+class Stream:
+    """The state machine.
+
+    `ending`: None while it lives. `first_at`: when the first bytes went out (monotonic seconds).
+    """
+
+    __slots__ = (
+        "__weakref__", "_begun_at", "_bounds", "_departure", "_flow", "_read_at", "_source", "_sweep", "_waiter",
+        "due", "ending", "failure", "first_at", "sink",
+    )  # fmt: skip
+
+    def __init__(self, source: Source, wire: Wire, flow: Flow, sweep: Sweep, bounds: Bounds) -> None:
+        self._source, self._flow, self._sweep, self._bounds = source, flow, sweep, bounds
+        self.sink = Sink(wire, self._drained, self._gone)
+        self._waiter: Any = None
+        self._departure: Departure | None = None
+        self.ending: Ending | None = None
+        self.failure: BaseException | None = None
+        self.first_at = 0.0
+        self._begun_at = self._read_at = time.monotonic()
+        self.due = self._next_due(self._begun_at)
+
+    def run(self) -> Ending:
+        """Pump until the stream has ended; the greenlet sleeps meanwhile.
+
+        No watcher is left behind, also when it is killed.
+        """
+        try:
+            self._feed_buffered()
+            if self.ending is None:
+                self._watch()
+                self._waiter.get()
+        finally:
+            self._unwatch()
+        assert self.ending is not None
+        return self.ending
+
+    def cut(self, end: str, code: str) -> None:
+        """End the stream from another greenlet (revoked, drained, cancelled) with an error frame."""
+        gevent.get_hub().loop.run_callback(self._end, self._flow.broken(end, code))
+
+    # What the loop calls.
+
+    @guarded
+    def _feed_buffered(self) -> None:
+        """The body may be complete already: no watcher is made for it."""
+        if self._source.buffered or self._source.decoder.ended:
+            self._take(self._source.buffered)
+
+    @guarded
+    def _readable(self) -> None:
+        while self.ending is None and not self.sink.pending:
+            data = self._source.read()
+            if data is None:
+                return
+            self._read_at = time.monotonic()
+            if data:
+                self._take(data)
+            else:
+                self._end(self._flow.verdict(body_ended=self._source.decoder.at_eof()))
+            if self.ending is not None or not self._source.has_more:
+                return
+
+    @guarded
+    def _drained(self) -> None:
+        self._read_at = time.monotonic()
+        if self.ending is None:
+            self._source.resume()
+            self._readable()  # bytes may wait in TLS, which no event announces
+
+    @guarded
+    def _gone(self) -> None:
+        raise CallerGone
+
+    @guarded
+    def on_due(self, now: float) -> None:
+        if self.sink.pending:
+            if now - self.sink.taken_at >= self._bounds.slow_reader_seconds_max:
+                self._end(Ending("client_slow"))
+        elif now - self._read_at >= self._bounds.idle_seconds_max:
+            self._end(self._flow.broken("stall", "upstream_idle_timeout"))
+        elif self._flow.ping and now - self.sink.wrote_at >= self._bounds.heartbeat_seconds:
+            self.sink.write(self._flow.ping, now)
+        if now - self._begun_at >= self._bounds.total_seconds_max:
+            self._end(self._flow.broken("deadline", "deadline_exceeded"))
+        self.due = self._next_due(now)
+
+    # Steps.
+
+    def _take(self, data: bytes) -> None:
+        """One read on its way: body bytes, whole frames, the caller's socket."""
+        decoder, flow = self._source.decoder, self._flow
+        out = flow.feed(decoder.feed(data))
+        if decoder.ended and flow.ends_with_its_body:  # complete with its last byte: the slot must be free before that
+            verdict = flow.verdict(body_ended=True)
+            self._end(Ending(verdict.end, out + verdict.last, verdict.whole))
+            return
+        if out:
+            self._deliver(out)
+        if flow.overflowed:
+            self._end(flow.broken("oversize", "frame_too_large"))
+        elif flow.terminal or decoder.ended:
+            self._end(flow.verdict(body_ended=decoder.ended))
+
+    def _deliver(self, out: bytes) -> None:
+        now = time.monotonic()
+        self.first_at = self.first_at or now
+        self.sink.write(out, now)
+        if self.sink.pending and self._waiter is not None:
+            self._source.pause()
+
+    def _next_due(self, now: float) -> float:
+        bounds = self._bounds
+        if self.sink.pending:
+            return min(self.sink.taken_at + bounds.slow_reader_seconds_max, self._begun_at + bounds.total_seconds_max)
+        due = min(self._read_at + bounds.idle_seconds_max, self._begun_at + bounds.total_seconds_max)
+        return min(due, self.sink.wrote_at + bounds.heartbeat_seconds) if self._flow.ping else due
+
+    def _watch(self) -> None:
+        self._waiter = Waiter()
+        self._departure = Departure(self.sink.wire.sock.fileno(), self._sweep, self._gone)
+        self._source.watch(self._readable)
+        if self.sink.pending:
+            self.sink.watch()
+            self._source.pause()
+        self._sweep.add(self)
+
+    def _unwatch(self) -> None:
+        """Before any descriptor closes: libev would go on with whoever gets its number next."""
+        self._source.stop()
+        self.sink.stop()
+        self._sweep.discard(self)
+        if self._departure is not None:
+            self._departure.stop()
+
+    def _end(self, ending: Ending) -> None:
+        """The first ending counts. Wakes the greenlet, which does all that may wait."""
+        if self.ending is not None:
+            return
+        self.ending = ending
+        self._unwatch()
+        if self._waiter is not None:
+            self._waiter.switch(None)

@@ -1,0 +1,85 @@
+"""Everything private of gunicorn, http.client and urllib3 that the pump stands on; each has a contract test.
+
+Pinned to gunicorn 27.0.1 (`Response.start_response` returns the bound method `write`; `environ["gunicorn.socket"]`)
+and urllib3 2.8.0 (`HTTPResponse._fp` is http.client's response, `.fp.raw._sock` the socket).
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.workers.base_async import ALREADY_HANDLED
+
+__all__ = ["ALREADY_HANDLED", "Wire", "caller_socket", "give_back", "hang_up", "open_wire", "upstream_socket"]
+
+
+class Wire:
+    """The caller's side of an open response: the head is out, the socket is ours until `hang_up` or the last chunk."""
+
+    __slots__ = ("_response", "chunked", "sock")
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.sock: socket.socket = response.sock
+        self.chunked: bool = response.chunked
+
+    def framed(self, data: bytes) -> bytes:
+        """`data` as the response's transfer coding wants it."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
+
+    @property
+    def last_chunk(self) -> bytes:
+        return b"0\r\n\r\n" if self.chunked else b""
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection ends with this response; gunicorn does not look again once we have handled it."""
+        return bool(self._response.should_close())
+
+    def hang_up(self) -> None:
+        """End the connection without a last chunk."""
+        hang_up(self.sock)
+
+
+def hang_up(sock: socket.socket) -> None:
+    """Not close(): gunicorn closes its own socket, and logs a traceback if it cannot."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def caller_socket(environ: dict[str, Any]) -> socket.socket | None:
+    """The caller's plain socket, or None where there is none to take over (test client, TLS in gunicorn, another
+    server).
+    """
+    sock = environ.get("gunicorn.socket")
+    if sock is None or isinstance(sock, ssl.SSLSocket) or not hasattr(sock, "_sock"):
+        return None
+    return sock  # type: ignore[no-any-return]
+
+
+def open_wire(start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
+    """Send the head, validated and framed by gunicorn, and take the socket over."""
+    write = start_response(status, list(headers))
+    write(b"")
+    return Wire(write.__self__)
+
+
+def upstream_socket(response: Any) -> tuple[socket.socket, bytes]:
+    """The upstream's socket, made non-blocking, and the body bytes that http.client had already read."""
+    reader = response._fp.fp
+    sock = reader.raw._sock
+    sock.settimeout(0.0)
+    try:
+        return sock, reader.peek()
+    except ssl.SSLWantReadError:  # on TLS an empty buffer says so this way
+        return sock, b""
+
+
+def give_back(response: Any) -> None:
+    """Put the connection into its pool. http.client must be told that the body is over: it did not see it end."""
+    response._connection.idle_since = time.monotonic()
+    response._fp.close()
+    response.release_conn()

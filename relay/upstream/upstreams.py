@@ -1,0 +1,202 @@
+"""Sends a request to an upstream and brings its answer's head, or a refusal that says whose fault it was."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import gevent
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    SSLError,
+)
+
+from relay.core import head
+from relay.core.body import BodyDecoder
+from relay.core.errors import RelayError
+from relay.core.retries import connect_delays
+from relay.core.targets import Target
+from relay.upstream.connections import ConnectDeadline, HandshakeFailed, open_pool
+
+AUTH_STATUSES = (401, 403)
+# One request, one answer: nothing is retried, followed, decoded or read behind our back.
+AS_IT_COMES: Mapping[str, Any] = MappingProxyType(
+    {
+        "retries": False,
+        "redirect": False,
+        "assert_same_host": False,
+        "preload_content": False,
+        "decode_content": False,
+        "release_conn": False,
+    }
+)
+
+
+class HeadDeadline(gevent.Timeout):  # type: ignore[misc]
+    """The answer's head took too long, however steadily it dripped."""
+
+
+class Outgoing(Protocol):
+    """What is sent. `body`: bytes or a reader. `presence`: the context in which to wait for the caller's sake."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def upstream_path(self) -> str: ...
+
+    @property
+    def body(self) -> Any: ...
+
+    @property
+    def presence(self) -> AbstractContextManager[Any]: ...
+
+    def headers_for(self, target: Target) -> dict[str, str]: ...
+
+
+@dataclass(slots=True)
+class Upstream:
+    """An answer whose head is in hand; its body is still on the socket."""
+
+    target: Target
+    response: Any
+    status: int
+    headers: head.Headers
+    decoder: BodyDecoder
+    keeps_alive: bool
+    _left_open: bool = False
+
+    @property
+    def content_type(self) -> str:
+        return head.content_type(self.headers)
+
+    def leave_open(self) -> None:
+        """The connection went back to its pool, or somebody else will close it."""
+        self._left_open = True
+
+    def close(self) -> None:
+        """Close the connection, which stops the upstream's work. Idempotent."""
+        if not self._left_open:
+            self._left_open = True
+            self.response.close()
+
+
+class Upstreams:
+    """Opens requests to upstreams over pooled connections, one pool per upstream."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        connect_seconds_max: float,
+        first_byte_seconds_max: float,
+        connections_max: int,
+    ) -> None:
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its lines hold paths and headers
+        self._head_seconds_max = first_byte_seconds_max
+        self._pools = {target.name: open_pool(target, connect_seconds_max, connections_max) for target in targets}
+
+    @contextmanager
+    def open(self, targets: Sequence[Target], request: Outgoing) -> Iterator[Upstream]:
+        """Send `request` and yield the answer; its connection is closed on leaving, unless it went back to its pool.
+
+        Raises RelayError upstream_* (core/errors.py), and whatever `request.presence` raises when the caller leaves.
+        """
+        target = targets[0]
+        with request.presence:
+            upstream = self._send(target, request)
+        try:
+            _refuse_unusable(upstream)
+            yield upstream
+        finally:
+            upstream.close()
+
+    def probe(self, target: Target, path: str) -> None:
+        """Ask for something that is never billed.
+
+        Raises RelayError where the upstream does not answer as one that works.
+        """
+        with self.open([target], _Question(path)) as upstream:
+            if upstream.status >= 500:
+                raise bad_response()
+
+    def _send(self, target: Target, request: Outgoing) -> Upstream:
+        headers = {**request.headers_for(target), **target.credential(), "Accept-Encoding": "identity"}
+        pool, path = self._pools[target.name]
+        try:
+            with HeadDeadline(self._head_seconds_max):
+                return _in_hand(target, self._attempt(pool, request, path + request.upstream_path, headers))
+        except HeadDeadline:
+            raise RelayError("upstream_timeout", "The upstream did not answer in time.") from None
+
+    def _attempt(self, pool: Any, request: Outgoing, url: str, headers: dict[str, str]) -> Any:
+        """Connect again where nothing was sent; what was sent is never sent twice."""
+        delays = connect_delays()
+        while True:
+            try:
+                return pool.urlopen(
+                    request.method, url, body=request.body, headers=headers, timeout=None, **AS_IT_COMES
+                )
+            except NewConnectionError:
+                delay = next(delays, None)
+                if delay is None:
+                    raise RelayError("upstream_unreachable", "The upstream cannot be reached.") from None
+                gevent.sleep(delay)
+            except (ConnectDeadline, ConnectTimeoutError):
+                raise RelayError("upstream_connect_timeout", "The upstream did not connect in time.") from None
+            except (HandshakeFailed, SSLError):
+                raise RelayError("upstream_tls", "A trusted TLS connection to the upstream failed.") from None
+            except (HTTPError, HTTPException, OSError, ValueError):
+                raise bad_response() from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A request of the relay's own."""
+
+    upstream_path: str
+    method: str = "GET"
+    body: None = None
+    presence: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+    def headers_for(self, target: Target) -> dict[str, str]:
+        return {"User-Agent": "relay"}
+
+
+def bad_response() -> RelayError:
+    return RelayError("upstream_bad_response", "The upstream's answer is not valid HTTP.")
+
+
+def _in_hand(target: Target, response: Any) -> Upstream:
+    headers = tuple(response.headers.items())
+    http11 = response.version == 11  # urllib3's spelling of HTTP/1.1
+    try:
+        decoder = head.framing(headers, http11=http11)
+    except head.BadHead:
+        response.close()
+        raise bad_response() from None
+    return Upstream(target, response, response.status, headers, decoder, head.keeps_alive(headers, http11=http11))
+
+
+def _refuse_unusable(upstream: Upstream) -> None:
+    """What must not reach a caller as it is."""
+    refusal = _refusal(upstream.status, head.is_encoded(upstream.headers))
+    if refusal is not None:
+        raise RelayError(*refusal, upstream_status=upstream.status)
+
+
+def _refusal(status: int, is_encoded: bool) -> tuple[str, str] | None:
+    if status in AUTH_STATUSES:
+        return "upstream_auth_failed", "The upstream refused the relay's own credentials."
+    if 300 <= status < 400 and status != 304:
+        return "upstream_redirect", "The upstream answered with a redirect, which is not followed."
+    if status < 200:  # an interim answer that http.client took for the final one
+        return "upstream_bad_response", "The upstream's answer is not valid HTTP."
+    if is_encoded:
+        return "upstream_bad_response", "The upstream compressed its answer although it was asked not to."
+    return None

@@ -1,0 +1,73 @@
+"""Who comes in: all of Flask."""
+
+import re
+import secrets
+
+import flask
+
+from config.settings import Settings, load
+from relay.accounting import Record
+from relay.assembly import assemble
+from relay.web import errors, proxy, status
+from relay.web.current import KeepStartResponse, current_relay
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
+
+
+def create_app(settings: Settings | None = None) -> flask.Flask:
+    """Build the application with its relay; `settings` default to what the environment says. Raises ConfigError,
+    StoreError.
+    """
+    settings = settings or load()
+    app = flask.Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.server.body_bytes_max
+    app.config["MULTIPART_CONTENT_LENGTH"] = settings.server.multipart_bytes_max
+    app.url_map.merge_slashes = False  # a redirect would answer for a path that is no route
+    app.url_map.redirect_defaults = False
+    app.extensions["relay"] = assemble(settings)
+    app.before_request(_open_record)
+    app.after_request(_add_common_headers)
+    app.teardown_request(_close)
+    errors.init_app(app)
+    for prefix in {"", settings.server.path_prefix}:
+        for blueprint in (proxy.blueprint(), status.blueprint()):
+            app.register_blueprint(
+                blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"
+            )
+    app.wsgi_app = KeepStartResponse(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    return app
+
+
+def _open_record() -> None:
+    """Every request has one line in the log, also one that meets no route."""
+    sent = flask.request.headers
+    asked = sent.get("X-Request-Id", "")
+    name = asked if _REQUEST_ID.match(asked) else "req_" + secrets.token_hex(11)
+    rule = flask.request.url_rule
+    flask.g.record = Record(name, rule.rule if rule else "unknown", origin=_short(sent.get("Origin")))
+
+
+def _short(origin: str | None) -> str | None:
+    return origin[:256] if origin else None
+
+
+def _add_common_headers(response: flask.Response) -> flask.Response:
+    record = flask.g.get("record")
+    if record is not None:
+        record.status = response.status_code
+        response.headers["X-Request-Id"] = record.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    incoming = flask.g.get("incoming")
+    for name, value in incoming.limit_headers if incoming else ():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _close(error: BaseException | None) -> None:
+    """Whatever became of the response: the exchange is closed and the line is written, once."""
+    exchange = flask.g.pop("exchange", None)
+    if exchange is not None:
+        exchange.close()
+    record = flask.g.get("record")
+    if record is not None and record.upstream is None:  # else its meter tells, when the body is over
+        current_relay().accountant.tell(record)

@@ -1,0 +1,83 @@
+"""Refusals as responses: the OpenAI shape, the flat shape of the seed route, and frames within a stream."""
+
+from typing import Any
+
+import flask
+import msgspec
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from relay.core.errors import RelayError, error_object
+from relay.core.routes import SEED_CHAT
+
+_FLAT_NAMES = {"missing_credentials": "MISSING_AUTH", "invalid_api_key": "INVALID_KEY"}
+_GERMAN = {
+    "missing_credentials": "Authorization Header mit Bearer-Token erforderlich",
+    "invalid_api_key": "Ungültiger API-Schlüssel",
+    "rate_limit_exceeded": "Zu viele Anfragen in dieser Minute",
+    "too_many_streams": "Zu viele gleichzeitige Anfragen",
+    "invalid_request": "Die Anfrage ist ungültig",
+    "upstream_unreachable": "Der KI-Dienst ist nicht erreichbar",
+    "upstream_timeout": "Der KI-Dienst antwortet nicht",
+}
+
+
+def init_app(app: flask.Flask) -> None:
+    """Answer every failure in the contract's shape."""
+    app.register_error_handler(RelayError, refused)
+    app.register_error_handler(HTTPException, _http_refused)
+    app.register_error_handler(Exception, _failed)
+
+
+def refused(error: RelayError) -> flask.Response:
+    """The response for a refusal."""
+    record = flask.g.get("record")
+    if record is not None:
+        record.status, record.error = error.kind.status, error.code
+        record.upstream_status = record.upstream_status or error.upstream_status
+        record.end = "shed" if error.kind.status == 503 else record.end
+    body = _flat(error) if _is_flat() else msgspec.json.encode({"error": _object(error)})
+    response = flask.Response(body, error.kind.status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Relay-Error-Source"] = "relay"
+    for name, value in error.headers():
+        response.headers[name] = value
+    if error.kind.status in (408, 413):
+        response.headers["Connection"] = "close"
+    return response
+
+
+def frame(error: RelayError, dialect: Any) -> bytes:
+    """The refusal as a frame, where the stream was open before the upstream failed."""
+    frame_: bytes = dialect.error_frame(error.code, error.message, error.kind.type, error.kind.status)
+    return frame_
+
+
+def _object(error: RelayError) -> dict[str, object]:
+    return error_object(error.code, error.message, error.kind.type, error.param)
+
+
+def _is_flat() -> bool:
+    return flask.request.path.endswith(SEED_CHAT.path)
+
+
+def _flat(error: RelayError) -> bytes:
+    german = flask.request.accept_languages.best_match(["en", "de"], "en") == "de"
+    message = _GERMAN.get(error.code, error.message) if german else error.message
+    return msgspec.json.encode({"error": _FLAT_NAMES.get(error.code, error.code.upper()), "message": message})
+
+
+def _http_refused(error: HTTPException) -> flask.Response:
+    """werkzeug's own refusals in our shape."""
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        other = RelayError("method_not_allowed", "This route has another method.", headers=(("Allow", allowed),))
+        return refused(other)
+    if isinstance(error, NotFound):
+        return refused(RelayError("route_not_found", "There is no such route."))
+    return refused(RelayError("invalid_request", "The request is not valid."))
+
+
+def _failed(error: Exception) -> flask.Response:
+    """A defect of ours: told as such, and logged without what the caller sent."""
+    flask.current_app.extensions["relay"].log.failure("request", error)
+    return refused(RelayError("internal_error", "The relay failed."))

@@ -1,0 +1,100 @@
+"""The request as the rooms see it: read from Flask, its body only once the caller is known."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import flask
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from relay.accounting import Record
+from relay.core.caller import Caller
+from relay.core.credentials import QUERY_NAMES, Credentials
+from relay.core.errors import RelayError
+from relay.core.request import forwarded_headers, read_ask, seed_body
+from relay.core.routes import Route
+from relay.core.targets import Target
+
+USER_AGENT = "relay"
+
+
+def refuse_key_in_query(query: Mapping[str, Any]) -> None:
+    """A key in a URL ends up in logs. Raises RelayError key_in_query."""
+    if any(name.lower() in QUERY_NAMES for name in query):
+        raise RelayError("key_in_query", "Send the key in a header, never in the URL.")
+
+
+class Incoming:
+    """One request for one relayed route. `record`: its log line. `presence`: the context for waiting on its behalf.
+
+    `presence_for(streams)` makes that context; `deadline` bounds the reading of the body.
+    """
+
+    def __init__(
+        self,
+        sent: flask.Request,
+        route: Route,
+        record: Record,
+        presence_for: Callable[[bool], Any],
+        deadline: AbstractContextManager[Any],
+    ) -> None:
+        self._sent, self._presence_for, self._deadline = sent, presence_for, deadline
+        self.route, self.record = route, record
+        self.credentials = Credentials(sent.headers.get("Authorization"), sent.headers.get("X-API-Key"))
+        self.method, self.upstream_path = route.method, route.upstream_path
+        self.limit_headers: list[tuple[str, str]] = []
+        self.streams = route.always_streams
+        self.body: Any = None
+        self.model: str | None = None
+        self.presence: Any = None
+
+    def receive_from(self, caller: Caller) -> None:
+        """Read the body of a known caller.
+
+        Raises RelayError invalid_request, body_too_large, unsupported_media_type, request_timeout.
+        """
+        self.record.key_id = caller.key_id
+        if self.method != "GET":
+            self._read_body(caller)
+        self.record.model = self.model
+        self.presence = self._presence_for(self.streams)
+        self.presence.key_id = caller.key_id
+
+    def headers_for(self, target: Target) -> dict[str, str]:
+        """What goes to this upstream beside its credential."""
+        headers = forwarded_headers(self._sent.headers.get, target.forward_headers)
+        if self.body is not None and not isinstance(self.body, bytes) and self._sent.content_length is not None:
+            headers["Content-Length"] = str(self._sent.content_length)
+        return {**headers, "User-Agent": USER_AGENT, "X-Request-Id": self.record.request_id}
+
+    def _read_body(self, caller: Caller) -> None:
+        kind = self._sent.mimetype
+        if kind == "multipart/form-data" and self.route.multipart:
+            self._forward_parts(caller)
+        elif kind == "application/json":
+            self._read_json()
+        else:
+            raise RelayError("unsupported_media_type", "Send the body as application/json.")
+
+    def _read_json(self) -> None:
+        body = self._receive()
+        ask = read_ask(body)
+        self.model = ask.model
+        self.streams = self.streams or bool(ask.stream)
+        self.body = seed_body(body) if self.route.always_streams else body
+
+    def _forward_parts(self, caller: Caller) -> None:
+        """Multipart streams through unread, so a key that is bound to models cannot use it."""
+        if caller.policy.models:
+            raise RelayError("model_not_allowed", "A key that is bound to models cannot send multipart bodies.")
+        self._sent.max_content_length = flask.current_app.config["MULTIPART_CONTENT_LENGTH"]
+        self.body = self._sent.stream
+
+    def _receive(self) -> bytes:
+        try:
+            with self._deadline:
+                return self._sent.get_data(cache=False)
+        except RequestEntityTooLarge:
+            raise RelayError("body_too_large", "The request body is larger than is allowed.") from None
+        except (ClientDisconnected, OSError):
+            raise RelayError("invalid_request", "The request body ended early.") from None

@@ -1,0 +1,40 @@
+"""GET /v1/models: the upstream's list, less what this key may not use."""
+
+from typing import Any
+
+import flask
+import msgspec
+
+from relay.core.errors import RelayError
+from relay.exchange import open_exchange
+from relay.web.current import current_relay
+from relay.web.incoming import Incoming
+
+LIST_BYTES_MAX = 4_194_304
+
+
+def head_of_models(incoming: Incoming) -> flask.Response:
+    """HEAD: who asks is checked, nothing starts upstream."""
+    current_relay().authenticator.identify(incoming.credentials)
+    return flask.Response(content_type="application/json")
+
+
+def permitted_models(incoming: Incoming, models: tuple[str, ...]) -> flask.Response:
+    """The upstream's list with only `models` in it. Raises RelayError upstream_bad_response."""
+    relay = current_relay()
+    flask.g.exchange = exchange = open_exchange(relay, incoming)
+    try:
+        listing = msgspec.json.decode(_read(relay.pump.iterate(exchange)), type=dict[str, Any])
+        kept = [model for model in listing["data"] if model["id"] in models]
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        raise RelayError("upstream_bad_response", "The upstream's list of models cannot be read.") from None
+    return flask.Response(msgspec.json.encode({**listing, "data": kept}), content_type="application/json")
+
+
+def _read(chunks: Any) -> bytes:
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) > LIST_BYTES_MAX:
+            raise RelayError("upstream_bad_response", "The upstream's list of models is too long.")
+    return body

@@ -1,0 +1,37 @@
+"""For monitors: is the process up, and does the upstream answer."""
+
+from datetime import UTC, datetime
+
+import flask
+import msgspec
+
+from relay.web.current import current_relay
+
+
+def blueprint() -> flask.Blueprint:
+    """The health routes; none of them needs a key or starts anything upstream."""
+    routes = flask.Blueprint("status", __name__)
+    routes.add_url_rule("/health", "health", health)
+    routes.add_url_rule("/health/live", "live", live)
+    return routes
+
+
+def live() -> flask.Response:
+    """The process is up."""
+    return _answer({"status": "alive"}, 200)
+
+
+def health() -> flask.Response:
+    """The upstream as last measured: 200 with its latency in milliseconds, or 503 with what is wrong."""
+    measured = current_relay().probe.health
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    checks = {"upstream": measured.error or "ok"}
+    if measured.latency_ms is None:
+        return _answer({"status": "unhealthy", "error": measured.error, "timestamp": at, "checks": checks}, 503)
+    return _answer({"status": "healthy", "latency": measured.latency_ms, "timestamp": at, "checks": checks}, 200)
+
+
+def _answer(fields: dict[str, object], status: int) -> flask.Response:
+    response = flask.Response(msgspec.json.encode(fields), status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
