@@ -4,7 +4,10 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import functools  # noqa: E402
 import math  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -47,8 +50,20 @@ def pre_request(worker, request):
 
 
 def post_worker_init(worker):
-    """Start the background work, in the worker and on its loop."""
-    worker.wsgi.extensions["relay"].start()
+    """Start what runs beside the requests, in the worker and on its loop."""
+    relay = worker.wsgi.extensions["relay"]
+    relay.lifecycle.attach(worker)
+    relay.start()
+
+
+def when_ready(server):
+    """SIGHUP goes on to the workers, which swap their configuration in place; gunicorn would end them."""
+    server.handle_hup = functools.partial(_pass_on_hangup, server)
+
+
+def _pass_on_hangup(server):
+    for pid in list(server.WORKERS):
+        os.kill(pid, signal.SIGHUP)
 
 
 def worker_exit(server, worker):

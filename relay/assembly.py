@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from config.settings import Settings
@@ -14,7 +14,9 @@ from relay.core.flow import Flow, PlainFlow, SseFlow, WrappedFlow
 from relay.core.head import is_event_stream
 from relay.core.scrub import Scrubber
 from relay.core.targets import Routing, Target
+from relay.core.usage import is_usage_only
 from relay.demo.server import DemoUpstream
+from relay.lifecycle import Lifecycle
 from relay.logs import Log
 from relay.loop import Loop, WriterThread
 from relay.probe import Probe
@@ -29,6 +31,10 @@ from relay.upstream.upstreams import Upstreams
 
 # How long a worker that ends may wait for whoever reads its log.
 LAST_LINES_SECONDS_MAX = 1.0
+FIXED_WITHIN_A_PROCESS = (
+    *("bind", "workers", "connections_per_worker", "path_prefix", "keepalive_seconds"),
+    *("lame_duck_seconds", "drain_seconds"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Relay:
 
     settings: Settings
     authenticator: Authenticator
+    targets: list[Target]
     routing: Routing
     gate: Gate
     upstreams: Upstreams
@@ -45,6 +52,7 @@ class Relay:
     probe: Probe
     log: Log
     loop: Loop
+    lifecycle: Lifecycle
     start: Callable[[], None]
 
     def stop(self) -> None:
@@ -56,7 +64,8 @@ class Relay:
         """Return what the answer's body means."""
         scrubber = Scrubber(upstream.target.api_key)
         if is_event_stream(upstream.content_type):
-            return SseFlow(request.route.dialect, scrubber, self.settings.stream.frame_bytes_max)
+            hidden = (is_usage_only,) if request.hides_usage else ()
+            return SseFlow(request.route.dialect, scrubber, self.settings.stream.frame_bytes_max, *hidden)
         if request.presence.wire is not None:
             return WrappedFlow(request.route.dialect, scrubber, upstream.status)
         is_json = "json" in upstream.content_type
@@ -68,15 +77,18 @@ class Relay:
         return self.loop.deadline(self.settings.server.body_seconds_max, error)
 
 
-def assemble(settings: Settings) -> Relay:
-    """Build a worker's relay. Called inside the worker, after gevent's patching. Raises StoreError."""
+def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
+    """Build a worker's relay. Called inside the worker, after gevent's patching. Raises StoreError.
+
+    `reload`: what the worker does when it is asked to read its configuration again.
+    """
     log = Log(WriterThread())
     loop = Loop(log.failure)
     keys = KeyStore(open_database(settings.stores.database_url, loop.in_thread))
     targets = _targets(settings)
     upstreams = _upstreams(settings, targets)
-    pump = _pump(settings, Sweep(log.failure))
-    probe = Probe(lambda: upstreams.probe(targets[0], settings.health.probe_path), settings.health.probe_seconds)
+    pump = Pump(_bounds(settings), settings.stream.early_open_seconds, Sweep(log.failure))
+    probe = Probe(_question(settings, targets, upstreams), settings.health.probe_seconds)
     watch = RevocationWatch(keys, pump.keys_in_use, pump.revoke)
 
     def start() -> None:
@@ -86,6 +98,7 @@ def assemble(settings: Settings) -> Relay:
     return Relay(
         settings=settings,
         authenticator=Authenticator(keys),
+        targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
         gate=Gate(MemorySlots(), MemoryRates()),
         upstreams=upstreams,
@@ -94,8 +107,38 @@ def assemble(settings: Settings) -> Relay:
         probe=probe,
         log=log,
         loop=loop,
+        lifecycle=Lifecycle(pump, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload),
         start=start,
     )
+
+
+def reassemble(relay: Relay, settings: Settings) -> Relay:
+    """Return the same relay under new settings: what remembers or runs is kept, so that nothing is cut.
+
+    What a process decides once (address, workers, stores, drain times) keeps its old value until a restart.
+    """
+    targets = _targets(settings) if not (settings.uses_demo and relay.settings.uses_demo) else relay.targets
+    upstreams = _upstreams(settings, targets)
+    relay.pump.bound(_bounds(settings), settings.stream.early_open_seconds)
+    relay.probe.ask = _question(settings, targets, upstreams)
+    return replace(
+        relay,
+        settings=settings,
+        targets=targets,
+        routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
+        upstreams=upstreams,
+        accountant=Accountant(relay.log.write, relay.log.failure, settings.models.prices),
+    )
+
+
+def restart_needed(old: Settings, new: Settings) -> list[str]:
+    """Names of the settings that differ and that only a restart can change."""
+    fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
+    return fixed if old.stores == new.stores else [*fixed, "stores"]
+
+
+def _question(settings: Settings, targets: list[Target], upstreams: Upstreams) -> Callable[[], None]:
+    return lambda: upstreams.probe(targets[0], settings.health.probe_path)
 
 
 def _targets(settings: Settings) -> list[Target]:
@@ -117,12 +160,11 @@ def _upstreams(settings: Settings, targets: list[Target]) -> Upstreams:
     )
 
 
-def _pump(settings: Settings, sweep: Sweep) -> Pump:
+def _bounds(settings: Settings) -> Bounds:
     stream = settings.stream
-    bounds = Bounds(
+    return Bounds(
         heartbeat_seconds=stream.heartbeat_seconds or NEVER,
         idle_seconds_max=stream.idle_seconds_max,
         total_seconds_max=stream.total_seconds_max,
         slow_reader_seconds_max=stream.slow_reader_seconds_max,
     )
-    return Pump(bounds, stream.early_open_seconds, sweep)

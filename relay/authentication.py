@@ -46,9 +46,16 @@ class Authenticator:
     def identify(self, credentials: Credentials) -> Caller:
         """Return the caller.
 
-        Raises RelayError missing_credentials, ambiguous_credentials, invalid_api_key, store_unavailable.
+        Raises RelayError missing_credentials, ambiguous_credentials, invalid_api_key, origin_not_allowed,
+        store_unavailable.
         """
-        fingerprint = digest(presented_key(credentials))
+        caller = self._known(digest(presented_key(credentials)))
+        origins = caller.policy.origins
+        if origins and credentials.origin is not None and credentials.origin not in origins:
+            raise RelayError("origin_not_allowed", "This key may not be used by pages of this origin.")
+        return caller
+
+    def _known(self, fingerprint: str) -> Caller:
         cached = self._cache.get(fingerprint)
         if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
             return cached[1]

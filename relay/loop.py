@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 import gevent
 from gevent.threadpool import ThreadPool
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # SQL waits here, apart from the hub's own pool, where a hanging name server can fill every thread.
@@ -37,9 +38,9 @@ class Loop:
         self._threads = ThreadPool(THREADS_MAX)
         self._background: list[gevent.Greenlet] = []
 
-    def in_thread(self, work: Callable[..., T], /, *args: Any) -> T:
+    def in_thread(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a native thread while the loop goes on; return or raise what it returns or raises."""
-        return self._threads.apply(work, args)  # type: ignore[no-any-return]
+        return self._threads.apply(work, args, kwargs)  # type: ignore[no-any-return]
 
     def deadline(self, seconds: float, error: BaseException) -> AbstractContextManager[object]:
         """Return a context that raises `error` when it takes longer than `seconds`."""

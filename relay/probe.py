@@ -26,14 +26,14 @@ class Probe:
     """
 
     def __init__(self, ask: Callable[[], None], turn_seconds: float) -> None:
-        self._ask, self._turn_seconds = ask, turn_seconds
+        self.ask, self._turn_seconds = ask, turn_seconds
         self._last = Health(None, "not_measured_yet", 0.0)
 
     def measure(self) -> None:
         """Take one measurement; called in the background, one at a time."""
         begun = time.monotonic()
         try:
-            self._ask()
+            self.ask()
         except Exception as error:
             self._last = Health(None, getattr(error, "code", "probe_failed"), time.monotonic())
         else:

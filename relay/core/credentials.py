@@ -15,10 +15,11 @@ _BARE = re.compile(r"[!-+\--~]+\Z")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """The two headers as they arrived; None where absent. Not shown by repr: a traceback must not print them."""
+    """The two headers as they arrived, and the page's origin; None where absent. Not shown by repr, for tracebacks."""
 
     authorization: str | None = None
     api_key: str | None = None
+    origin: str | None = None
 
 
 def presented_key(credentials: Credentials) -> str:

@@ -84,13 +84,12 @@ class RelayError(Exception):
         param: str | None = None,
         retry_after_seconds: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
-        upstream_status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.param = code, message, param
         self.retry_after_seconds = retry_after_seconds
         self.extra_headers = headers
-        self.upstream_status = upstream_status
+        self.upstream_status: int | None = None
 
     @property
     def kind(self) -> Kind:

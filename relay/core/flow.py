@@ -1,5 +1,6 @@
 """What an upstream's body means on its way to the caller: whole frames, what ends them, and how a stream ended."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,7 +8,7 @@ from relay.core.dialects import Dialect, Meaning
 from relay.core.errors import IN_STREAM
 from relay.core.scrub import Scrubber
 from relay.core.sse import PING, FrameParser, data_frame, data_of
-from relay.core.usage import USAGE_HINT, Usage, usage_in
+from relay.core.usage import USAGE_HINTS, Usage, usage_in
 
 # A JSON answer is copied for its `usage` up to this size; beyond it the usage stays unknown.
 JSON_BYTES_MAX = 262_144
@@ -80,7 +81,7 @@ class PlainFlow:
     def verdict(self, *, body_ended: bool) -> Ending:
         if not body_ended:
             return self.broken("truncated", "")
-        if self._collected and USAGE_HINT in self._collected:
+        if self._collected:
             self.usage = usage_in(bytes(self._collected))
         return Ending("done", self._scrubber.flush(), whole=True)
 
@@ -89,19 +90,28 @@ class PlainFlow:
         return Ending(end)
 
 
+def _nothing(data: bytes) -> bool:
+    return False
+
+
 class SseFlow:
-    """An event stream: whole frames only, in order, each as soon as it is complete."""
+    """An event stream: whole frames only, in order, each as soon as it is complete.
+
+    `is_hidden`: whether the frame with this data is for the relay alone (the usage that it asked for itself).
+    """
 
     __slots__ = (
-        "_carried", "_dialect", "_finished", "_ids_seen", "_parser", "_scrubber", "_suspects", "_told_error",
-        "frames", "surplus", "terminal", "usage",
+        "_carried", "_dialect", "_finished", "_ids_seen", "_is_hidden", "_parser", "_scrubber", "_suspects",
+        "_told_error", "frames", "surplus", "terminal", "usage",
     )  # fmt: skip
     ends_with_its_body = False
 
-    def __init__(self, dialect: Dialect, scrubber: Scrubber, frame_bytes_max: int) -> None:
-        self._dialect, self._scrubber = dialect, scrubber
+    def __init__(
+        self, dialect: Dialect, scrubber: Scrubber, frame_bytes_max: int, is_hidden: Callable[[bytes], bool] = _nothing
+    ) -> None:
+        self._dialect, self._scrubber, self._is_hidden = dialect, scrubber, is_hidden
         self._parser = FrameParser(frame_bytes_max)
-        self._suspects = (*dialect.hints, *dialect.finish_hints, USAGE_HINT, b"\nid")
+        self._suspects = (*dialect.hints, *dialect.finish_hints, *USAGE_HINTS, b"\nid")
         self._carried: dict[bytes, bytes] = {}
         self._finished = self._told_error = self._ids_seen = False
         self.terminal, self.frames, self.surplus = b"", 0, False
@@ -164,12 +174,13 @@ class SseFlow:
         if self._carried:
             frame = b"".join(self._carried.values()) + frame
             self._carried.clear()
-        self.frames += 1
-        return self._read(frame)
+        kept = self._read(frame)
+        self.frames += bool(kept or self.terminal)
+        return kept
 
     def _read(self, frame: bytes) -> bytes:
-        if USAGE_HINT in frame:
-            self._count(usage_in(data_of(frame)))
+        if any(hint in frame for hint in USAGE_HINTS) and self._is_only_counted(data_of(frame)):
+            return b""
         self._finished = self._finished or self._dialect.shows_finish(frame)
         if any(hint in frame for hint in self._dialect.hints):
             meaning = self._dialect.meaning(frame)
@@ -179,9 +190,12 @@ class SseFlow:
                 return b""
         return frame
 
-    def _count(self, usage: Usage | None) -> None:
+    def _is_only_counted(self, data: bytes) -> bool:
+        """Take down a frame's usage; return whether the caller must not see the frame."""
+        usage = usage_in(data)
         if usage is not None:
             self.usage = self.usage.merged(usage) if self.usage else usage
+        return self._is_hidden(data)
 
     def _without_data(self, block: bytes) -> bytes:
         """A block without data makes openai-python fail: comments stay, `id` and `retry` move into the next data

@@ -24,6 +24,12 @@ class Ask(msgspec.Struct):
 
     model: str = ""
     stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether the caller wants the usage frame itself."""
+        return bool(self.stream_options and self.stream_options.get("include_usage"))
 
 
 _ask = msgspec.json.Decoder(Ask)
@@ -43,6 +49,16 @@ def read_ask(body: bytes) -> Ask:
     if body.count(b'"model"') > 1 or b"\\u" in body:
         _refuse_second_names(body)
     return ask
+
+
+def with_usage_asked(body: bytes, ask: Ask) -> bytes:
+    """The body with `stream_options.include_usage`; all else stays as the caller wrote it."""
+    if ask.stream_options is not None:
+        fields = _any_object.decode(body)
+        return msgspec.json.encode({**fields, "stream_options": {**ask.stream_options, "include_usage": True}})
+    head, _, rest = body.partition(b"{")
+    comma = b"" if rest.lstrip().startswith(b"}") else b","
+    return head + b'{"stream_options":{"include_usage":true}' + comma + rest
 
 
 def seed_body(body: bytes) -> bytes:

@@ -19,15 +19,16 @@ class Route:
     always_streams: bool = False
     flat_errors: bool = False
     multipart: bool = False
+    usage_on_request: bool = False  # its streams tell the usage only when asked (OpenAI: `stream_options`)
 
 
-CHAT = Route("/v1/chat/completions", "/chat/completions")
-SEED_CHAT = Route("/api/chat/stream", "/chat/completions", always_streams=True, flat_errors=True)
+CHAT = Route("/v1/chat/completions", "/chat/completions", usage_on_request=True)
+SEED_CHAT = Route("/api/chat/stream", "/chat/completions", always_streams=True, flat_errors=True, usage_on_request=True)
 MODELS = Route("/v1/models", "/models", method="GET")
 
 ROUTES = (
     CHAT,
-    Route("/v1/completions", "/completions"),
+    Route("/v1/completions", "/completions", usage_on_request=True),
     Route("/v1/responses", "/responses", dialect=RESPONSES),
     Route("/v1/messages", "/messages", dialect=ANTHROPIC),
     Route("/v1/embeddings", "/embeddings"),

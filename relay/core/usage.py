@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-USAGE_HINT = b'"usage"'
+# A usage that says something; some servers send `"usage":null` with every chunk.
+USAGE_HINTS = (b'"usage":{', b'"usage": {')
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,13 @@ class _Body(msgspec.Struct):
     response: _Holder | None = None
 
 
+class _Chunk(msgspec.Struct):
+    choices: list[msgspec.Raw]
+    usage: _Counts | None = None
+
+
 _decoder = msgspec.json.Decoder(_Body)
+_chunk_decoder = msgspec.json.Decoder(_Chunk)
 
 
 def usage_in(data: bytes) -> Usage | None:
@@ -53,6 +60,15 @@ def usage_in(data: bytes) -> Usage | None:
                 counts.completion_tokens or counts.output_tokens or 0,
             )
     return None
+
+
+def is_usage_only(data: bytes) -> bool:
+    """Whether a chunk carries nothing but the usage. A client that did not ask may fail on its empty `choices`."""
+    try:
+        chunk = _chunk_decoder.decode(data)
+    except msgspec.MsgspecError:
+        return False
+    return not chunk.choices and chunk.usage is not None
 
 
 def cost_usd(usage: Usage, input_usd_per_million: float, output_usd_per_million: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import gevent
 
 from relay.core.credentials import invalid_key
+from relay.core.errors import RelayError
 from relay.core.flow import Ending, Flow
 from relay.pump.iteration import Iteration
 from relay.pump.linger import Linger
@@ -42,9 +43,14 @@ class Pump:
     """One per worker. `live`: the streams that are on the loop now, with the key each belongs to."""
 
     def __init__(self, bounds: Bounds, early_open_seconds: float, sweep: Sweep) -> None:
-        self._bounds, self._early_open_seconds, self._sweep = bounds, early_open_seconds, sweep
+        self._sweep = sweep
+        self.bound(bounds, early_open_seconds)
         self.live: dict[Stream, str] = {}
         self._waiting: set[Presence] = set()
+
+    def bound(self, bounds: Bounds, early_open_seconds: float) -> None:
+        """Set the times for all streams that begin from now on."""
+        self._bounds, self._early_open_seconds = bounds, early_open_seconds
 
     def presence(self, environ: dict[str, Any], open_wire: Callable[[], Wire] | None) -> Presence | NoPresence:
         """Return the context in which an upstream may be awaited for this caller."""
@@ -100,6 +106,13 @@ class Pump:
         for stream, key_id in list(self.live.items()):
             if key_id in key_ids:
                 stream.cut("revoked", "key_revoked")
+
+    def drain(self) -> None:
+        """End what is still running, with a word."""
+        for presence in list(self._waiting):
+            presence.interrupt_soon(RelayError("draining", "The relay is being restarted.", retry_after_seconds=1.0))
+        for stream in list(self.live):
+            stream.cut("drained", "relay_draining")
 
     def _send(self, wire: Wire, data: bytes, seconds_max: float) -> bool:
         wire.sock.settimeout(None)

@@ -60,7 +60,7 @@ class KeyStore:
         return record, secret
 
     def find(self, digest: str, now: float) -> KeyRecord | None:
-        """Return the key in force with this SHA-256; None if unknown, revoked or expired, or if its secret was replaced."""
+        """Return the key in force with this SHA-256; None if unknown, revoked, expired, or its secret replaced."""
         wanted = {"digest": digest, "now": now}
         row = self._database.read(lambda connection: connection.execute(_FIND, wanted).one_or_none())
         record = None if row is None else _record(row)

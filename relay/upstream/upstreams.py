@@ -187,7 +187,9 @@ def _refuse_unusable(upstream: Upstream) -> None:
     """What must not reach a caller as it is."""
     refusal = _refusal(upstream.status, head.is_encoded(upstream.headers))
     if refusal is not None:
-        raise RelayError(*refusal, upstream_status=upstream.status)
+        error = RelayError(*refusal)
+        error.upstream_status = upstream.status
+        raise error
 
 
 def _refusal(status: int, is_encoded: bool) -> tuple[str, str] | None:

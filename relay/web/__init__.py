@@ -2,13 +2,17 @@
 
 import re
 import secrets
+import time
+from functools import partial
 
 import flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from config.settings import Settings, load
+from config.settings import ConfigError, Settings, load
 from relay.accounting import Record
-from relay.assembly import assemble
-from relay.web import errors, proxy, status
+from relay.assembly import assemble, reassemble, restart_needed
+from relay.core.errors import RelayError
+from relay.web import cors, errors, proxy, status
 from relay.web.current import KeepStartResponse, current_relay
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
@@ -20,13 +24,17 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     """
     settings = settings or load()
     app = flask.Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.server.body_bytes_max
-    app.config["MULTIPART_CONTENT_LENGTH"] = settings.server.multipart_bytes_max
     app.url_map.merge_slashes = False  # a redirect would answer for a path that is no route
     app.url_map.redirect_defaults = False
-    app.extensions["relay"] = assemble(settings)
+    app.extensions["relay"] = assemble(settings, partial(_reload, app))
+    _limit_bodies(app, settings)
     app.before_request(_open_record)
+    if settings.server.trusted_hosts:
+        app.before_request(partial(_refuse_other_hosts, frozenset(settings.server.trusted_hosts)))
+    if settings.server.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.server.trusted_proxies)  # type: ignore[method-assign]
     app.after_request(_add_common_headers)
+    cors.init_app(app, settings.cors.origins, settings.cors.max_age_seconds)
     app.teardown_request(_close)
     errors.init_app(app)
     for prefix in {"", settings.server.path_prefix}:
@@ -38,6 +46,26 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     return app
 
 
+def _reload(app: flask.Flask) -> None:
+    """Read the configuration again and swap it in; nothing is cut. A bad one changes nothing, and is told once."""
+    relay = app.extensions["relay"]
+    try:
+        settings = load()
+    except ConfigError as error:
+        relay.log.write(level="error", time=time.time(), where="reload", problems=error.problems)
+        return
+    app.extensions["relay"] = reassemble(relay, settings)
+    _limit_bodies(app, settings)
+    cors.allow(app, settings.cors.origins, settings.cors.max_age_seconds)
+    needed = restart_needed(relay.settings, settings)
+    relay.log.write(level="info", time=time.time(), where="reload", restart_needed=needed)
+
+
+def _limit_bodies(app: flask.Flask, settings: Settings) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = settings.server.body_bytes_max
+    app.config["MULTIPART_CONTENT_LENGTH"] = settings.server.multipart_bytes_max
+
+
 def _open_record() -> None:
     """Every request has one line in the log, also one that meets no route."""
     sent = flask.request.headers
@@ -45,6 +73,12 @@ def _open_record() -> None:
     name = asked if _REQUEST_ID.match(asked) else "req_" + secrets.token_hex(11)
     rule = flask.request.url_rule
     flask.g.record = Record(name, rule.rule if rule else "unknown", origin=_short(sent.get("Origin")))
+
+
+def _refuse_other_hosts(trusted: frozenset[str]) -> None:
+    """Against DNS rebinding: a page that has its own name resolve to us is not served."""
+    if flask.request.host.rpartition(":")[0] not in trusted and flask.request.host not in trusted:
+        raise RelayError("misdirected_request", "This host is not served here.")
 
 
 def _short(origin: str | None) -> str | None:

@@ -11,7 +11,7 @@ from relay.accounting import Record
 from relay.core.caller import Caller
 from relay.core.credentials import QUERY_NAMES, Credentials
 from relay.core.errors import RelayError
-from relay.core.request import forwarded_headers, read_ask, seed_body
+from relay.core.request import forwarded_headers, read_ask, seed_body, with_usage_asked
 from relay.core.routes import Route
 from relay.core.targets import Target
 
@@ -40,11 +40,13 @@ class Incoming:
     ) -> None:
         self._sent, self._presence_for, self._deadline = sent, presence_for, deadline
         self.route, self.record = route, record
-        self.credentials = Credentials(sent.headers.get("Authorization"), sent.headers.get("X-API-Key"))
+        headers = sent.headers
+        self.credentials = Credentials(headers.get("Authorization"), headers.get("X-API-Key"), headers.get("Origin"))
         self.method, self.upstream_path = route.method, route.upstream_path
         self.limit_headers: list[tuple[str, str]] = []
         self.streams = route.always_streams
         self.body: Any = None
+        self.hides_usage = False
         self.model: str | None = None
         self.presence: Any = None
 
@@ -81,7 +83,10 @@ class Incoming:
         ask = read_ask(body)
         self.model = ask.model
         self.streams = self.streams or bool(ask.stream)
-        self.body = seed_body(body) if self.route.always_streams else body
+        if self.route.always_streams:
+            body = seed_body(body)
+        self.hides_usage = self.streams and self.route.usage_on_request and not ask.asks_usage
+        self.body = with_usage_asked(body, ask) if self.hides_usage else body
 
     def _forward_parts(self, caller: Caller) -> None:
         """Multipart streams through unread, so a key that is bound to models cannot use it."""

@@ -67,8 +67,10 @@ def answer_models(incoming: Incoming) -> flask.Response:
 
 def read_incoming(route: Route) -> Incoming:
     """Read the request's head. Raises RelayError key_in_query."""
-    refuse_key_in_query(flask.request.args)
     relay, record = current_relay(), flask.g.record
+    if relay.lifecycle.closed:
+        raise RelayError("draining", "The relay is being restarted.", retry_after_seconds=1.0)
+    refuse_key_in_query(flask.request.args)
     record.route = route.path
     presence_for = partial(_presence_for, relay.pump, flask.request.environ)
     sent = flask.request._get_current_object()  # type: ignore[attr-defined]

@@ -13,12 +13,20 @@ def blueprint() -> flask.Blueprint:
     routes = flask.Blueprint("status", __name__)
     routes.add_url_rule("/health", "health", health)
     routes.add_url_rule("/health/live", "live", live)
+    routes.add_url_rule("/health/ready", "ready", ready)
     return routes
 
 
 def live() -> flask.Response:
     """The process is up."""
     return _answer({"status": "alive"}, 200)
+
+
+def ready() -> flask.Response:
+    """Whether new requests should come here: not while draining. An upstream that is down does not make us unready."""
+    if current_relay().lifecycle.draining:
+        return _answer({"status": "draining"}, 503)
+    return _answer({"status": "ready"}, 200)
 
 
 def health() -> flask.Response:

@@ -5,7 +5,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from unittest.mock import patch
@@ -65,20 +65,43 @@ CORPUS: dict[str, bytes] = {
 }  # fmt: skip
 
 LINE_ENDS = (b"\n", b"\r", b"\r\n")
-_LEGAL_LINES = (
-    b'data: {"a":1}', b'data:{"choices":[]}', b'data: {"usage":{"prompt_tokens":3,"completion_tokens":4}}', b"data: [1,", b"data:2]",
+_CHUNK = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":null}]}'
+_JSON = (
+    (_CHUNK,),
+    (b'data:{"choices":[]}',),
+    (b'data: {"choices":[{"finish_reason":"stop"}]}',),
+    (b'data: {"usage":{"prompt_tokens":3,"completion_tokens":4}}',),
+    (b"data: [1,", b"data:2]"),
+    (b'data: {"type":"ping"}', b"data"),
+)
+_OTHERS = (
     b": c", b":", b"id: 1", b"id: 2", b"id", b"id:\0", b"retry: 5", b"retry: x", b"event: ping", b"event", b"foo: bar",
 )  # fmt: skip
-_LINES = (*_LEGAL_LINES, b"data", b"data: [DONE]", BOM, BOM + b"data: 1", b"\xff", b"data: " + LINE_SEPARATOR, b"da", b"ta: x", b"data: \xe2\x80")
+_BROKEN = (
+    b"data", b"data: [DONE]", BOM, BOM + b"data: 1", b"\xff", b"data: " + LINE_SEPARATOR, b"da", b"data: \xe2\x80",
+)  # fmt: skip
+_ANY_LINE = (*(line for lines in _JSON for line in lines), *_OTHERS, *_BROKEN)
 
 
-def _soup(lines: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
+def _soup() -> st.SearchStrategy[bytes]:
     """Streams that no server would send: any lines, any line ends, any number of blank lines."""
-    line = st.tuples(st.sampled_from(lines), st.sampled_from(LINE_ENDS), st.sampled_from((b"", b"", *LINE_ENDS))).map(b"".join)
-    return st.lists(line, max_size=14).map(b"".join)
+    ends, blanks = st.sampled_from(LINE_ENDS), st.sampled_from((b"", b"", *LINE_ENDS))
+    return st.lists(st.tuples(st.sampled_from(_ANY_LINE), ends, blanks).map(b"".join), max_size=14).map(b"".join)
 
 
-SOUP = _soup(_LINES)
+def _legal() -> st.SearchStrategy[bytes]:
+    """Streams of blocks with one JSON text each, or none, among all other kinds of lines."""
+    others = st.lists(st.sampled_from(_OTHERS), max_size=3)
+    parts = st.tuples(others, st.sampled_from(((), *_JSON)), others, st.sampled_from(LINE_ENDS))
+    return st.lists(parts.map(_block), max_size=8).map(b"".join)
+
+
+def _block(parts: tuple[Iterable[bytes], Iterable[bytes], Iterable[bytes], bytes]) -> bytes:
+    before, data, after, line_end = parts
+    return b"".join(line + line_end for line in (*before, *data, *after, b""))
+
+
+SOUP, LEGAL = _soup(), _legal()
 
 
 @dataclass(frozen=True)
@@ -99,9 +122,12 @@ class Told(NamedTuple):
     retry: int | None
 
 
+Decode = Callable[[bytes], list[Told]]
+
+
 @dataclass
 class Heard:
-    """What a client knows after a body: its events, and the reconnection time in milliseconds, None where never told."""
+    """What a client knows after a body: its events, and the reconnection time (ms; None: never told)."""
 
     events: list[Event] = field(default_factory=list)
     retry: int | None = None

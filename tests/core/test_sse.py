@@ -1,6 +1,4 @@
-"""The framer, compared with a second reader and with the decoders of httpx-sse and openai-python, at every split point."""
-
-from collections.abc import Callable
+"""The framer at every split point, compared with a second reader and the decoders of httpx-sse and openai-python."""
 
 import pytest
 from hypothesis import given
@@ -9,10 +7,19 @@ from hypothesis import strategies as st
 from relay.core import sse
 from relay.core.sse import FrameParser, LineEnds, data_frame, data_of
 from tests.core.streams import (
-    BOM, CORPUS, SOUP, blocks, cut_at_random, every_cut, httpx_events, openai_events, pieces, read, Told,
-)  # fmt: skip
+    BOM,
+    CORPUS,
+    SOUP,
+    Decode,
+    blocks,
+    cut_at_random,
+    every_cut,
+    httpx_events,
+    openai_events,
+    pieces,
+    read,
+)
 
-Decode = Callable[[bytes], list[Told]]
 UTF8_SOUP = SOUP.filter(lambda body: body.decode(errors="replace").encode() == body)
 CAP = 1_048_576
 FRAME_OF_TEN = b"data: 7890"

@@ -10,23 +10,25 @@ from tests.live.bench import leaks
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection, PeerGone
 from tests.live.bench.relay_process import RelayProcess
-from tests.live.bench.scripts import CHUNKED, CLOSE, Script, every_request, length, sse_head
+from tests.live.bench.scripts import CHUNKED, CLOSE, Script, chat_frame, every_request, length, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, Head, chunk
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 ASK = {"model": "gpt-test", "messages": MESSAGES}
 STREAM = {**ASK, "stream": True}
+ONE = chat_frame("one")
 FRAMINGS = ("chunked", "length", "close")
 JSON = ("Content-Type", "application/json")
 
 
 @dataclass
 class Owed:
-    """How many requests a test makes: each owes one log line."""
+    """How many requests a test makes: each owes one log line. None: nobody can know how many arrived."""
 
-    requests: int = 1
+    requests: int | None = 1
 
 
 @contextlib.contextmanager
@@ -34,7 +36,9 @@ def nothing_left(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Ow
     """Take the counts before a test, and see afterwards that all was given back and told."""
     before, owed = leaks.baseline(relay, upstream), Owed()
     yield owed
-    leaks.assert_back_to_baseline(relay, upstream, before, owed.requests)
+    until(lambda: relay.sockets_from_callers() == 0, what="the end of the callers' connections")
+    told = len(relay.log_lines()) - before.log_lines
+    leaks.assert_back_to_baseline(relay, upstream, before, told if owed.requests is None else owed.requests)
 
 
 def saying(pieces: Sequence[bytes], framing: str = "chunked", pause_seconds: float = 0.0) -> Script:
@@ -66,6 +70,13 @@ def held(conn: Connection, seconds_max: float = 20.0) -> None:
     """Say nothing more until the peer leaves."""
     if conn.wait_closed(seconds_max):
         raise PeerGone
+
+
+def in_silence(conn: Connection) -> None:
+    """One frame, and then nothing for as long as the caller stays."""
+    conn.read_request()
+    conn.send(sse_head() + chunk(ONE))
+    held(conn)
 
 
 def stream(caller: RawCaller, path: str = CHAT, timeout_seconds: float = 10.0) -> tuple[bytes, bool]:
@@ -102,7 +113,7 @@ def last_frame(body: bytes) -> bytes:
     return body[:-2].rpartition(b"\n\n")[2] + b"\n\n"
 
 
-def assert_within(seconds: float, since: float, until: float | None = None) -> None:
-    """Times of time.monotonic()."""
-    took = (time.monotonic() if until is None else until) - since
+def assert_within(seconds: float, since: float, at: float | None = None) -> None:
+    """Times of time.monotonic(); `at`: now."""
+    took = (time.monotonic() if at is None else at) - since
     assert took <= seconds, f"took {took:.2f} s, allowed are {seconds}"

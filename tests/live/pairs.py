@@ -12,7 +12,7 @@ from tests.live.bench import canaries, leaks
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.certificates import Certificates
 from tests.live.bench.relay_process import UPSTREAM_KEY, RelayProcess
-from tests.live.bench.scripts import DONE, polite
+from tests.live.bench.scripts import DONE, Script, polite
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import PING, Head, without_pings
@@ -78,6 +78,7 @@ class Pair:
     upstream: ScriptedUpstream
     relay: RelayProcess
     key: str
+    polite: Script = polite
 
     @contextlib.contextmanager
     def case(self, again: str = "") -> Iterator["Case"]:
@@ -108,10 +109,14 @@ class Case:
 
     def ask(self, *, stream: bool, path: str = CHAT, key: str | None = None, filler_bytes: int = 0) -> RawCaller:
         """Send a request and leave its answer to be read; `filler_bytes` make it larger."""
-        caller = RawCaller(self.relay.port, key=self._pair.key if key is None else key)
-        self._asked_at[caller] = time.monotonic()
         message = {"role": "user", "content": "x" * filler_bytes}
-        caller.post(path, {"model": "gpt-test", "stream": stream, "messages": [message]})
+        body = {"model": "gpt-test", "stream": stream, "messages": [message]}
+        return self.send(json.dumps(body).encode(), path=path, key=key)
+
+    def send(self, body: bytes, *, path: str = CHAT, key: str | None = None) -> RawCaller:
+        """POST this body, said to be JSON; `key`: another than the pair's."""
+        caller = self._connect(self._pair.key if key is None else key)
+        caller.request("POST", path, body, [("Content-Type", "application/json")])
         return caller
 
     def answer_to(self, caller: RawCaller, timeout_seconds: float = 10.0) -> Answer:
@@ -123,8 +128,7 @@ class Case:
         return self.answer_to(self.ask(stream=stream, path=path, filler_bytes=filler_bytes))
 
     def get(self, path: str) -> Answer:
-        caller = RawCaller(self.relay.port)
-        self._asked_at[caller] = time.monotonic()
+        caller = self._connect("")
         caller.get(path)
         return self.answer_to(caller)
 
@@ -136,7 +140,7 @@ class Case:
 
     def assert_settled(self, again: str) -> None:
         """The only slot is free at once, and within two seconds nothing of the case is left."""
-        self.upstream.answer(polite)
+        self.upstream.answer(self._pair.polite)
         assert _outcome(self.answer(stream=True)) == (again or "whole")
         self.close()
         leaks.assert_back_to_baseline(self.relay, self.upstream, self._before, len(self._asked_at))
@@ -146,6 +150,11 @@ class Case:
     def close(self) -> None:
         for caller in self._asked_at:
             caller.close()
+
+    def _connect(self, key: str) -> RawCaller:
+        caller = RawCaller(self.relay.port, key=key)
+        self._asked_at[caller] = time.monotonic()
+        return caller
 
     def _lines(self) -> list[dict[str, object]]:
         return self.relay.log_lines()[self._before.log_lines :]
@@ -159,13 +168,17 @@ class Case:
 
 @contextlib.contextmanager
 def running_pair(
-    directory: Path, certificates: Certificates | None = None, base_url: str = "", **environ: str
+    directory: Path,
+    certificates: Certificates | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    **environ: str,
 ) -> Iterator[Pair]:
-    """`certificates`: the relay speaks TLS to the upstream; `base_url`: where it looks for it, if elsewhere."""
+    """`certificates`: the relay speaks TLS to the upstream; `host`, `port`: where it looks for it, if elsewhere."""
     upstream = ScriptedUpstream(certificates.trusted if certificates else None).start()
-    relay = RelayProcess(
-        base_url or upstream.base_url, directory, {**LIMITS, **_trust(directory, certificates), **environ}
-    )
+    base_url = f"{'https' if certificates else 'http'}://{host}:{port or upstream.port}/v1"
+    relay = RelayProcess(base_url, directory, {**LIMITS, **_trust(directory, certificates), **environ})
     try:
         relay.wait_ready()
         yield Pair(upstream, relay, relay.create_key("one-slot", rpm=1_000_000, concurrent=1))

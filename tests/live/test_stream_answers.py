@@ -24,7 +24,6 @@ from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
 from tests.live.cases import STREAM, Owed, ask, nothing_left, saying, stream
 
-ONE = chat_frame("one")
 ERROR = data_frame({"error": {"message": "no more", "type": "server_error", "param": None, "code": "overloaded"}})
 COMPLETION = json.dumps(chat_completion("Hello")).encode()
 PAGE = b"<html><script>alert(1)</script></html>"

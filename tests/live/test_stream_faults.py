@@ -6,7 +6,6 @@ leading BOM goes, a block without data is never sent, and nothing else changes.
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,9 +18,9 @@ from tests.live.bench.waiting import until
 from tests.live.bench.wire import PING, chunk
 from tests.live.browser_events import browser_events
 from tests.live.cases import CHAT, FRAMINGS, STREAM, Owed, error_code, held, last_frame, nothing_left, saying, stream
+from tests.live.pairs import resident_bytes
 
 BOM = b"\xef\xbb\xbf"
-ONE = chat_frame("one")
 FRAME_BYTES_MAX = 1_048_576
 HEARTBEAT_SECONDS = 1
 LINE_ENDS = (b"\n", b"\r", b"\r\n")
@@ -152,7 +151,7 @@ def test_a_frame_above_the_cap_ends_the_stream_with_bounded_memory(
             sent.append(len(piece))
         raise AssertionError("the relay went on reading")
 
-    before = resident_bytes(relay)
+    before = resident_bytes(relay.worker_pids())
     upstream.answer(script)
     body, whole = stream(caller)
     assert body.startswith(ONE)
@@ -160,7 +159,7 @@ def test_a_frame_above_the_cap_ends_the_stream_with_bounded_memory(
     relay.wait_for_log_line(end="oversize")
     upstream.wait_for_peer_close()
     assert sum(sent) < 16 * FRAME_BYTES_MAX
-    assert resident_bytes(relay) - before < 16 * FRAME_BYTES_MAX
+    assert resident_bytes(relay.worker_pids()) - before < 16 * FRAME_BYTES_MAX
 
 
 def test_a_frame_that_stays_unfinished_is_never_delivered(
@@ -235,8 +234,3 @@ def by_model(pieces: dict[str, list[bytes]]) -> Script:
         conn.close()
 
     return every_request(answer)
-
-
-def resident_bytes(relay: RelayProcess) -> int:
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in relay.worker_pids())
-    return pages * 4096

@@ -1,11 +1,9 @@
 """The way to the upstream: refused, unknown to the name server, hanging, or not to be trusted (FAULTS D1 to D4)."""
 
-import contextlib
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,23 +11,29 @@ import pytest
 from tests.live.bench.certificates import Certificates
 from tests.live.bench.conversation import Connection, PeerGone
 from tests.live.bench.ports import deaf_port, free_port
-from tests.live.bench.relay_process import UPSTREAM_KEY
-from tests.live.bench.scripts import Script, polite
-from tests.live.pairs import CHAT, CONNECT_SECONDS, EARLY_SECONDS_MAX, LATE_SECONDS_MAX, Answer, Case, Pair, running_pair
+from tests.live.bench.scripts import Script, chat_completion, json_answer, polite
+from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
+from tests.live.pairs import CONNECT_SECONDS, EARLY_SECONDS_MAX, LATE_SECONDS_MAX, Answer, Case, Pair, running_pair
 
-# Stands in for a name server: before anything else is imported, Python runs `sitecustomize`.
+# Stands in for a name server: Python runs `sitecustomize` before anything else is imported.
 NAME_SERVER = """
 import _socket
 from pathlib import Path
 from time import sleep
 
+here = Path(__file__).parent
 real = _socket.getaddrinfo
 
 def getaddrinfo(host, *args, **kwargs):
-    seconds = Path(__file__).with_name("fails-after").read_text() if host in ("localhost", b"localhost") else ""
-    if seconds:
-        sleep(float(seconds))
-        raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
+    if host in ("localhost", b"localhost"):
+        with (here / "lookups").open("ab") as lookups:
+            lookups.write(b".")
+            number = lookups.tell()
+        seconds, times = (here / "failing").read_text().split()
+        if number <= int(times):
+            sleep(float(seconds))
+            raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
     return real(host, *args, **kwargs)
 
 _socket.getaddrinfo = getaddrinfo
@@ -37,18 +41,23 @@ _socket.getaddrinfo = getaddrinfo
 
 
 class NameServer:
-    """Knows `localhost`, or fails for it after some seconds; everything else is looked up as ever."""
+    """Knows `localhost`, or fails for it after some seconds."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         (directory / "sitecustomize.py").write_text(NAME_SERVER)
         self.work()
 
-    def fail_after(self, seconds: float) -> None:
-        (self.directory / "fails-after").write_text(str(seconds))
-
     def work(self) -> None:
-        (self.directory / "fails-after").write_text("")
+        self.fail(0, times=0)
+
+    def fail(self, seconds: float, times: int = 1000) -> None:
+        (self.directory / "failing").write_text(f"{seconds} {times}")
+        (self.directory / "lookups").write_bytes(b"")
+
+    @property
+    def lookups(self) -> int:
+        return (self.directory / "lookups").stat().st_size
 
 
 @pytest.fixture(params=[True, False], ids=["stream", "no stream"])
@@ -57,8 +66,71 @@ def stream(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="module", params=["http", "https"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def tls(request: pytest.FixtureRequest, certificates: Certificates) -> Certificates | None:
+    return certificates if request.param == "https" else None
+
+
+@pytest.fixture(scope="module")
+def nowhere(tls: Certificates | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Nobody listens where the relay looks for its upstream."""
+    with running_pair(tmp_path_factory.mktemp("relay"), tls, port=free_port()) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def deaf(tls: Certificates | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Nobody accepts where the relay looks for its upstream."""
+    with deaf_port() as port, running_pair(tmp_path_factory.mktemp("relay"), tls, port=port) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> NameServer:
+    return NameServer(tmp_path_factory.mktemp("names"))
+
+
+@pytest.fixture(scope="module")
+def named(tls: Certificates | None, names: NameServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The relay knows its upstream by name only."""
+    directory = tmp_path_factory.mktemp("relay")
+    patient = {"PYTHONPATH": str(names.directory), "RELAY_STREAM__FIRST_BYTE_SECONDS_MAX": "6"}
+    with running_pair(directory, tls, host="localhost", **patient) as pair:
+        yield pair
+
+
+@pytest.fixture
+def by_name(named: Pair, names: NameServer) -> Iterator[Case]:
+    with named.case() as case:
+        yield case
+        names.work()
+
+
+@pytest.fixture(scope="module")
+def shaking(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The relay wants TLS; the upstream's scripts shake hands themselves, each in its way."""
+    upstream = ScriptedUpstream().start()
+    with running_pair(tmp_path_factory.mktemp("relay"), certificates, port=upstream.port) as pair:
+        yield replace(pair, upstream=upstream, polite=behind(certificates.trusted, polite))
+    upstream.stop()
+
+
+@pytest.fixture
+def handshake(shaking: Pair) -> Iterator[Case]:
+    with shaking.case() as case:
+        yield case
+
+
+def behind(context: ssl.SSLContext, script: Script) -> Script:
+    """The script behind a TLS handshake."""
+
+    def shake(conn: Connection) -> None:
+        try:
+            conn.sock = context.wrap_socket(conn.sock, server_side=True)
+        except OSError as error:
+            raise PeerGone from error
+        script(conn)
+
+    return shake
 
 
 def assert_refused(answer: Answer, status: int, code: str, *, may_retry: bool) -> None:
@@ -68,40 +140,130 @@ def assert_refused(answer: Answer, status: int, code: str, *, may_retry: bool) -
     assert answer.head.header("content-type") == "application/json"
 
 
-# D1
+def assert_at_the_connect_deadline(answer: Answer) -> None:
+    assert_refused(answer, 504, "upstream_connect_timeout", may_retry=True)
+    assert CONNECT_SECONDS - EARLY_SECONDS_MAX < answer.seconds < CONNECT_SECONDS + LATE_SECONDS_MAX
 
 
-@pytest.fixture(scope="module")
-def nowhere(scheme: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pair, socket.socket]]:
-    """A relay whose upstream's address is taken by somebody who does not listen."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        base_url = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}/v1"
-        with running_pair(tmp_path_factory.mktemp("relay"), base_url=base_url) as pair:
-            yield pair, taken
-
-
-def test_a_refused_connection_is_told_within_a_second(nowhere: tuple[Pair, socket.socket], stream: bool) -> None:
-    with nowhere[0].case(again="upstream_unreachable") as case:
+def test_d1_a_refused_connection_is_told_within_a_second(nowhere: Pair, stream: bool) -> None:
+    with nowhere.case(again="upstream_unreachable") as case:
         answer = case.answer(stream=stream)
         assert_refused(answer, 502, "upstream_unreachable", may_retry=True)
         assert answer.seconds < 1.0
         case.assert_logged(status=502, error="upstream_unreachable")
 
 
-def test_connecting_is_tried_again_because_nothing_was_sent(tmp_path: Path) -> None:
-    """The upstream begins to listen while the request is under way. Five tries: the first may come too late for it."""
-    for number in range(5):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        with late_listener() as (port, listen), running_pair(directory, base_url=f"http://127.0.0.1:{port}/v1") as pair:
-            caller = pair.case
-            break
+def test_d1_connecting_is_tried_again_because_nothing_was_sent(by_name: Case, names: NameServer) -> None:
+    names.fail(0, times=2)
+    answer = by_name.answer(stream=True)
+    assert (answer.status, answer.whole) == (200, True)
+    assert (names.lookups, len(by_name.upstream.requests)) == (3, 1)
 
 
-# D2
+def test_d2_an_unknown_name_is_told_within_a_second(by_name: Case, names: NameServer, stream: bool) -> None:
+    names.fail(0)
+    answer = by_name.answer(stream=stream)
+    assert_refused(answer, 502, "upstream_unreachable", may_retry=True)
+    assert answer.seconds < 1.0
+    assert 1 <= names.lookups <= 3
+    by_name.assert_logged(status=502, error="upstream_unreachable")
 
 
-@pytest.fixture(scope="module")
-def name_server(tmp_path_factory: pytest.TempPathFactory) -> NameServer:
-    return NameServer(tmp_path_factory.mktemp("name-server"))
+def test_d2_a_hanging_name_server_is_left_at_the_connect_deadline(
+    by_name: Case, names: NameServer, stream: bool
+) -> None:
+    names.fail(CONNECT_SECONDS + 1)
+    assert_at_the_connect_deadline(by_name.answer(stream=stream))
+    by_name.assert_logged(status=504, error="upstream_connect_timeout")
+
+
+def test_d2_attempts_to_connect_share_one_deadline(by_name: Case, names: NameServer) -> None:
+    """A name server that fails slowly, each time just in time."""
+    names.fail(CONNECT_SECONDS * 0.9)
+    answer = by_name.answer(stream=True)
+    assert_refused(answer, answer.status, answer.code, may_retry=True)
+    assert answer.code in ("upstream_unreachable", "upstream_connect_timeout")
+    assert answer.seconds < CONNECT_SECONDS + 0.8
+
+
+def test_d2_twenty_hanging_lookups_leave_everybody_else_alone(named: Pair, names: NameServer) -> None:
+    many = named.relay.create_key("many", concurrent=20)
+    unused = named.relay.create_key("unused")
+    with named.case() as case:
+        names.fail(CONNECT_SECONDS + 1)
+        hanging = [case.ask(stream=True, key=many) for _ in range(20)]
+        until(lambda: names.lookups > 0, what="the first lookup")
+        others = [
+            case.get("/health/live"),
+            case.answer_to(case.ask(stream=True, key="rk_unknown")),
+            case.answer_to(case.ask(stream=True, key=unused, path="/v1/nothing")),
+            case.answer_to(case.send(b"no JSON", key=unused)),
+        ]
+        assert [answer.status for answer in others] == [200, 401, 404, 400]
+        assert max(answer.seconds for answer in others) < 0.5
+        for caller in hanging:
+            assert_at_the_connect_deadline(case.answer_to(caller))
+        names.work()
+        time.sleep(1.0)  # the lookups themselves come to their end
+
+
+def hello_and_silence(conn: Connection) -> None:
+    conn.receive()
+    conn.stall(30)
+
+
+def hello_and_drips(conn: Connection) -> None:
+    """A record of 16 KiB, one byte after the other: each read is in time, the handshake is not."""
+    conn.receive()
+    conn.drip(b"\x16\x03\x03\x40\x00\x02" + bytes(16_383), 0.1)
+
+
+def test_d4_a_hanging_connect_ends_at_its_deadline(deaf: Pair) -> None:
+    with deaf.case(again="upstream_connect_timeout") as case:
+        assert_at_the_connect_deadline(case.answer(stream=True))
+        case.assert_logged(status=504, error="upstream_connect_timeout")
+
+
+@pytest.mark.parametrize("script", [hello_and_silence, hello_and_drips])
+def test_d4_a_hanging_handshake_ends_at_the_connect_deadline(handshake: Case, script: Script) -> None:
+    handshake.upstream.answer(script)
+    assert_at_the_connect_deadline(handshake.answer(stream=True))
+    handshake.upstream.wait_for_peer_close(timeout_seconds=1)
+    handshake.assert_logged(status=504, error="upstream_connect_timeout")
+
+
+@pytest.mark.parametrize("name", ["expired", "wrong_host", "self_signed"])
+def test_d3_an_untrusted_certificate_gets_no_request(
+    handshake: Case, certificates: Certificates, name: str, stream: bool
+) -> None:
+    handshake.upstream.answer(behind(getattr(certificates, name), polite))
+    assert_refused(handshake.answer(stream=stream), 502, "upstream_tls", may_retry=False)
+    assert handshake.upstream.accepted == 1
+    assert handshake.upstream.requests == []
+    handshake.assert_logged(status=502, error="upstream_tls")
+
+
+def reset_at_once(conn: Connection) -> None:
+    conn.reset()
+
+
+def reset_after_hello(conn: Connection) -> None:
+    conn.receive()
+    conn.reset()
+
+
+def close_after_hello(conn: Connection) -> None:
+    conn.receive()
+
+
+def speak_plainly(conn: Connection) -> None:
+    conn.receive()
+    conn.send(json_answer(chat_completion("in the clear")))
+
+
+@pytest.mark.parametrize("script", [reset_at_once, reset_after_hello, close_after_hello, speak_plainly])
+def test_d3_a_broken_handshake_is_told_as_one(handshake: Case, script: Script) -> None:
+    handshake.upstream.answer(script)
+    assert_refused(handshake.answer(stream=True), 502, "upstream_tls", may_retry=False)
+    assert b"/v1/chat/completions" not in handshake.upstream.received
+    handshake.assert_logged(status=502, error="upstream_tls")

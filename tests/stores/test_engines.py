@@ -1,10 +1,14 @@
 """Which URLs open which database, and how its connections are kept."""
 
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Thread, Timer
 
 import pytest
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from relay.stores.engines import ROOT, build_engine
 
@@ -60,6 +64,40 @@ def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_new_file_that_another_process_is_writing_is_waited_for(tmp_path: Path) -> None:
+    """SQLite's own busy_timeout does not cover the switch to WAL: it fails at once."""
+    writer = sqlite3.connect(tmp_path / "relay.db", isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    letting_go = Timer(0.3, writer.execute, ("COMMIT",))
+    letting_go.start()
+    engine = build_engine(f"sqlite:///{tmp_path}/relay.db")
+    with engine.connect() as connection:
+        assert _ask(connection, "PRAGMA journal_mode") == "wal"
+    letting_go.join()
+    engine.dispose()
+    writer.close()
+
+
+def test_a_file_that_stays_locked_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.stores.engines.BUSY_MS_MAX", 100)
+    with closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="locked"):
+            build_engine(f"sqlite:///{tmp_path}/relay.db").connect()
+
+
+def test_opening_a_file_a_second_time_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    """POSIX drops all locks that a process has on a file when it closes any descriptor of it."""
+    url = f"sqlite:///{tmp_path}/relay.db"
+    first = build_engine(url)
+    with first.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (n)")
+        before = _locks(tmp_path / "relay.db")
+        build_engine(url).dispose()
+        assert _locks(tmp_path / "relay.db") == before != []
+    first.dispose()
+
+
 def test_a_relative_path_begins_at_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("relay.stores.engines.ROOT", tmp_path / "checkout")
@@ -101,3 +139,8 @@ def _connect(engine: Engine, together: Barrier | None = None) -> None:
 
 def _ask(connection: Connection, question: str) -> object:
     return connection.exec_driver_sql(question).scalar_one()
+
+
+def _locks(path: Path) -> list[str]:
+    held = Path("/proc/locks").read_text().splitlines()
+    return [line for line in held if f" {os.getpid()} " in line and f":{path.stat().st_ino} " in line]

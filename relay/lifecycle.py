@@ -1,0 +1,91 @@
+"""From SIGTERM to the last byte, and SIGHUP: how a worker ends, and how it reads its configuration again.
+
+Draining: first only readiness says so, while load balancers look away; then the listener closes, idle connections are
+ended, and streams may finish; what is left at the end is told so in its stream. Nothing is cut without a word.
+"""
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Protocol
+
+import gevent
+
+LOOK_SECONDS = 0.1
+
+
+class Streams(Protocol):
+    """What can be told to end."""
+
+    def drain(self) -> None: ...
+
+
+class Lifecycle:
+    """One per worker. `draining`: SIGTERM came. `busy`: connections with a request on them; `idle`: those without."""
+
+    def __init__(
+        self, streams: Streams, lame_duck_seconds: float, drain_seconds: float, reload: Callable[[], None]
+    ) -> None:
+        self._streams, self._reload = streams, reload
+        self._lame_duck_seconds, self._drain_seconds = lame_duck_seconds, drain_seconds
+        self.draining = self.closed = False
+        self.busy: set[socket.socket] = set()
+        self.idle: set[socket.socket] = set()
+
+    def attach(self, worker: Any) -> None:
+        """Take over gunicorn's worker's handlers of SIGTERM and SIGHUP, and see its connections come and go."""
+        worker.handle = self._seen(worker.handle)
+        worker.handle_request = self._occupied(worker.handle_request)
+        signal.signal(signal.SIGTERM, lambda *_: self._on_loop(lambda: self._drain(worker)))
+        signal.signal(signal.SIGHUP, lambda *_: self._on_loop(self._reload))
+
+    def _on_loop(self, work: Callable[[], None]) -> None:
+        """A signal handler runs between any two instructions: it only leaves word."""
+        gevent.get_hub().loop.run_callback_threadsafe(gevent.spawn, work)
+
+    def _seen(self, handle: Callable[..., None]) -> Callable[..., None]:
+        @wraps(handle)
+        def handle_connection(listener: Any, client: socket.socket, address: Any) -> None:
+            self.idle.add(client)
+            try:
+                handle(listener, client, address)
+            finally:
+                self.idle.discard(client)
+
+        return handle_connection
+
+    def _occupied(self, handle_request: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(handle_request)
+        def handle_one(listener_name: Any, request: Any, client: socket.socket, address: Any) -> Any:
+            self.idle.discard(client)
+            self.busy.add(client)
+            try:
+                return handle_request(listener_name, request, client, address)
+            finally:
+                self.busy.discard(client)
+                self.idle.add(client)
+
+        return handle_one
+
+    def _drain(self, worker: Any) -> None:
+        if self.draining:
+            return
+        begun = time.monotonic()
+        self.draining = True
+        gevent.sleep(self._lame_duck_seconds)
+        self.closed = True
+        worker.alive = False  # its loop closes the listener within a second, and leaves once no connection is left
+        self._until(begun + self._lame_duck_seconds + self._drain_seconds)
+        self._streams.drain()
+        self._until(float("inf"))
+
+    def _until(self, deadline: float) -> None:
+        """Wait for the last request, ending connections as they become idle."""
+        while time.monotonic() < deadline:
+            for client in list(self.idle):
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+            gevent.sleep(LOOK_SECONDS)

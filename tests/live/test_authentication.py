@@ -1,0 +1,265 @@
+"""A1 to A8, A10, A11, A13, A15, A16: whoever cannot show a key in force is refused before a byte goes upstream."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.live.bench import canaries
+from tests.live.bench.caller import RawCaller
+from tests.live.bench.relay_process import UPSTREAM_KEY, RelayProcess
+from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
+from tests.live.bench.wire import Head
+from tests.live.cases import ASK, CHAT, Owed, nothing_left, refusal
+from tests.live.pairs import LIMITS
+
+BODY = b'{"model":"gpt-test","messages":[]}'
+UNKNOWN = "rk_" + "x" * 38
+MALFORMED = {
+    "A2 scheme alone": "Bearer",
+    "A2 nothing behind the scheme": "Bearer ",
+    "A2 two words": "Bearer {key} b",
+    "A2 a tab": "Bearer\t{key}",
+    "A2 a comma": "Bearer {key},",
+    "A2 two in one": "Bearer {key}, Bearer {key}",
+    "A3 Basic": "Basic {key}",
+    "A3 Digest": 'Digest username="{key}"',
+    "A3 Token": "Token {key}",
+    "A3 bare key": "{key}",
+    "A3 scheme glued": "Bearer{key}",
+    "A5 another case": "Bearer {swapped}",
+    "A6 interior space": "Bearer {half} {rest}",
+    "A7 513 bytes": "Bearer " + "k" * 513,
+    "A7 a line of 8,190 bytes": "Bearer " + "k" * (8_190 - len("Authorization: Bearer \r\n")),
+    "A8 Latin-1": "Bearer {half}\xe9",
+    "A8 overlong UTF-8": "Bearer {half}\xc0\xaf",
+    "A10 SQL": "Bearer '/**/OR/**/'1'='1",
+    "A10 star": "Bearer *",
+    "A10 braces": "Bearer {{}}",
+    "A10 path": "Bearer ../../etc/passwd",
+    "A10 Redis": "Bearer FLUSHALL",
+    "A10 slash": "Bearer {half}/{rest}",
+    "unknown": "Bearer " + UNKNOWN,
+    "one character off": "Bearer {half}{rest}0",
+}
+
+
+@pytest.fixture(scope="module")
+def relay(module_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """With room for many failing attempts from one address."""
+    environ = {**LIMITS, "RELAY_AUTH__FAILURES_PER_MINUTE": "1000000"}
+    relay = RelayProcess(module_upstream.base_url, tmp_path_factory.mktemp("relay"), environ)
+    try:
+        yield relay.wait_ready()
+    finally:
+        relay.stop()
+
+
+@pytest.fixture(autouse=True)
+def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
+    with nothing_left(relay, upstream) as owed:
+        yield owed
+
+
+@pytest.fixture
+def nothing_upstream(upstream: ScriptedUpstream) -> Iterator[None]:
+    yield
+    assert upstream.received == b""
+    assert upstream.accepted == 0
+
+
+def raw(*lines: str, path: str = CHAT, method: str = "POST") -> bytes:
+    """A chat request with exactly these header lines more; a line may hold any byte."""
+    head = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines]
+    if method == "POST":
+        head += ["Content-Type: application/json", f"Content-Length: {len(BODY)}"]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + (BODY if method == "POST" else b"")
+
+
+def answer(caller: RawCaller, *lines: str, **request: str) -> Head:
+    caller.send(raw(*lines, **request))
+    return caller.read_answer_head()
+
+
+def filled(text: str, key: str) -> str:
+    return text.format(key=key, half=key[:20], rest=key[20:], swapped=key.swapcase())
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+def test_no_credential_is_missing_credentials(caller: RawCaller) -> None:
+    head = answer(caller)
+    assert refusal(caller, head) == (401, "missing_credentials")
+    assert head.header("www-authenticate") == "Bearer"
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_credential_that_is_no_key_is_invalid(caller: RawCaller, key: str, name: str) -> None:
+    head = answer(caller, f"Authorization: {filled(MALFORMED[name], key)}")
+    assert refusal(caller, head) == (401, "invalid_api_key")
+    assert head.header("www-authenticate") == "Bearer"
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+def test_every_invalid_credential_gets_the_same_bytes(
+    relay: RelayProcess, new_caller: Callable[[], RawCaller], key: str, owed: Owed
+) -> None:
+    revoked, expired = relay.create_key("revoked"), relay.create_key("expired", expires="3s")
+    relay.command_line("keys", "revoke", "revoked")
+    sent = [f"Authorization: {filled(text, key)}" for text in MALFORMED.values()]
+    sent += [f"X-API-Key: {UNKNOWN}", f"X-API-Key: {revoked}", f"Authorization: Bearer {revoked}"]
+    until(lambda: status(new_caller(), expired, owed) == 401, 6, "the expiry")
+    sent += [f"Authorization: Bearer {expired}"]
+    answers = {same_for_all(new_caller(), line) for line in sent}
+    owed.requests = (owed.requests or 0) + len(sent) - 1
+    assert len(answers) == 1
+    said = f"{relay.stdout()}{relay.stderr()}"
+    canaries.assert_absent({"the log": said}, {"an unknown key": UNKNOWN, "its beginning": UNKNOWN[:8]})
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Authorization: Bearer {key}", "Authorization: Bearer {key}"),
+        ("Authorization: Bearer {key}", "authorization: Bearer other"),
+        ("X-API-Key: {key}", "x-api-key: {key}"),
+        ("X-API-Key: {key}", "X-API-Key: other"),
+        ("Authorization: Bearer {key}", "X-API-Key: other"),
+        ("Authorization: Basic {key}", "X-API-Key: {key}"),
+        ("Authorization: Bearer {key}", "X-API-Key: {key}", "X-API-Key: {key}"),
+        ("X-API-Key: {key}", "Authorization: x", "Authorization: y"),
+    ],
+)
+def test_credentials_that_contradict_each_other_are_ambiguous(
+    caller: RawCaller, key: str, lines: tuple[str, ...]
+) -> None:
+    head = answer(caller, *(line.format(key=key) for line in lines))
+    assert refusal(caller, head) == (400, "ambiguous_credentials")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Authorization: Bearer {key}",),
+        ("AUTHORIZATION: bearer {key}",),
+        ("authorization: BEARER   {key}",),
+        ("Authorization: \t Bearer {key} \t ",),
+        ("X-API-Key: {key}",),
+        ("x-Api-kEy:\t{key}\t",),
+        ("Authorization: Bearer {key}", "X-API-Key: {key}"),
+    ],
+)
+def test_a_key_is_accepted_however_its_header_is_written(
+    upstream: ScriptedUpstream, caller: RawCaller, key: str, lines: tuple[str, ...]
+) -> None:
+    head = answer(caller, *(line.format(key=key) for line in lines))
+    assert (head.status, caller.read_all() != b"") == (200, True)
+    sent = upstream.wait_for_requests(1)[0]
+    assert sent.header("authorization") == f"Bearer {UPSTREAM_KEY}"
+    assert key.encode() not in upstream.received
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Authorization: Bearer {key}\r\n more"], 400),
+        (["Authorization: Bearer {key}\0"], 400),
+        (["Authorization : Bearer {key}"], 400),
+        (["Authorization: Bearer " + "k" * (8_191 - len("Authorization: Bearer \r\n"))], 431),
+        ([f"X-{n}: 1" for n in range(101)], 431),
+    ],
+    ids=["A6 fold", "A8 NUL", "space before the colon", "A7 a line of 8,191 bytes", "A7 101 headers"],
+)
+def test_a_head_that_is_not_valid_is_refused_and_the_connection_closed(
+    caller: RawCaller, key: str, owed: Owed, lines: list[str], status: int
+) -> None:
+    owed.requests = 0  # it was no request
+    assert answer(caller, *(line.format(key=key) for line in lines)).status == status
+    assert caller.wait_closed(2)
+    canaries.assert_absent({"the answer": bytes(caller.received)}, {"the key": key})
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize("name", ["key", "api_key", "access_token", "token", "API_KEY"])
+def test_a_key_in_the_query_is_refused_and_not_logged(caller: RawCaller, key: str, owed: Owed, name: str) -> None:
+    owed.requests = 2
+    assert refusal(caller, answer(caller, path=f"{CHAT}?x=1&{name}={key}")) == (400, "key_in_query")
+    valid = f"Authorization: Bearer {key}"
+    assert refusal(caller, answer(caller, valid, path=f"/v1/models?{name}={key}", method="GET")) == (400, "key_in_query")
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize("request_line", ["GET /v1/models?api_key={key} HTTP/9.9", "GET /v1/models?api_key={key} x"])
+def test_a_key_in_a_broken_request_line_is_not_logged(
+    caller: RawCaller, key: str, owed: Owed, request_line: str
+) -> None:
+    owed.requests = 0
+    caller.send(f"{request_line.format(key=key)}\r\nHost: x\r\n\r\n".encode())
+    assert 400 <= caller.read_head()[0] < 600
+    assert caller.wait_closed(2)
+
+
+@pytest.mark.usefixtures("nothing_upstream")
+@pytest.mark.parametrize(
+    ("path", "lines", "status"),
+    [
+        ("/health/../v1/models", [], 404),
+        ("/health/live/../../v1/models", [], 404),
+        ("//v1/models", [], 404),
+        ("/v1/models?/health/live", [], 401),
+        ("/v1/models;/health/live", [], 404),
+        ("/v1/models#/health/live", [], 401),
+        ("/v1/models", ["X-Original-URL: /health/live"], 401),
+        ("/v1/models", ["X-Rewrite-URL: /health/live"], 401),
+        ("/v1/models", ["X-Forwarded-Uri: /health/live"], 401),
+        ("/v1/models", ["X-Forwarded-Prefix: /health"], 401),
+        ("/v1/models", ["X-Forwarded-For: 127.0.0.1"], 401),
+        ("/v1/models", ["X-HTTP-Method-Override: OPTIONS"], 401),
+        ("/v1/models", ["User-Agent: kube-probe/1.29"], 401),
+        ("/v1/models", ["User-Agent: ELB-HealthChecker/2.0"], 401),
+        ("/v1/models", ["X_API_KEY: {key}"], 401),
+        ("/v1/models", ["Authorization_: Bearer {key}"], 401),
+        ("/v1/models", ["SCRIPT_NAME: /v1"], 401),
+        ("/v1/models", ["SCRIPT_NAME: /v1/models", "PATH_INFO: /health/live"], 401),
+        ("/v1/models", ["Cookie: api_key={key}"], 401),
+        ("/v1/models", ["Proxy-Authorization: Bearer {key}"], 401),
+    ],
+)
+def test_nothing_but_the_path_chooses_the_route_and_nothing_but_two_headers_the_caller(
+    caller: RawCaller, key: str, path: str, lines: list[str], status: int
+) -> None:
+    head = answer(caller, *(line.format(key=key) for line in lines), path=path, method="GET")
+    assert refusal(caller, head) == (status, {401: "missing_credentials", 404: "route_not_found"}[status])
+
+
+@pytest.mark.parametrize("line", ["SCRIPT_NAME: /v1", "PATH_INFO: /health/live", "X_API_KEY: other", "X_FORWARDED_FOR: 1"])
+def test_an_underscore_twin_changes_nothing_for_a_good_request(
+    upstream: ScriptedUpstream, caller: RawCaller, key: str, line: str
+) -> None:
+    head = answer(caller, f"Authorization: Bearer {key}", line)
+    assert (head.status, caller.read_all() != b"") == (200, True)
+    assert upstream.wait_for_requests(1)[0].path == "/v1/chat/completions"
+
+
+def test_the_host_header_chooses_neither_route_nor_upstream(
+    upstream: ScriptedUpstream, caller: RawCaller, key: str
+) -> None:
+    caller.send(raw(f"X-API-Key: {key}").replace(b"Host: 127.0.0.1", b"Host: h/#@x"))
+    status = caller.read_head()[0]
+    assert status in (200, 400, 421)
+    assert [sent.path for sent in upstream.requests] == ([CHAT] if status == 200 else [])
+
+
+def same_for_all(caller: RawCaller, line: str) -> bytes:
+    """Status, headers and body of a refusal, without what differs from request to request anyway."""
+    head = answer(caller, line)
+    own = [(name, value) for name, value in head.headers if name.lower() not in ("x-request-id", "date")]
+    return repr((head.start_line, own)).encode() + caller.read_all()
+
+
+def status(caller: RawCaller, key: str, owed: Owed) -> int:
+    owed.requests = (owed.requests or 0) + 1
+    caller.get("/v1/models" if False else "/v1/nothing", key=key)
+    return caller.read_head()[0]

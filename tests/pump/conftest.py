@@ -1,0 +1,131 @@
+"""A stage for each test, on gevent's loop in this process; after each test nothing may be left of its streams."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import gevent
+import pytest
+from gevent import socket
+
+from relay.pump.sweep import Sweep
+
+pytest.register_assert_rewrite("tests.pump.partners", "tests.pump.stage")
+
+from tests.pump.partners import Answering, Caller  # noqa: E402
+from tests.pump.stage import Stage, Streaming, bounds  # noqa: E402
+
+QUICK_SECONDS = 0.02
+SMALL_BYTES = 4096
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_loop() -> None:
+    """What gevent opens once and keeps."""
+    gevent.get_hub().threadpool.apply(lambda: None)
+    socket.getaddrinfo("127.0.0.1", 1)
+
+
+@pytest.fixture(autouse=True)
+def gevent_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is not patched, so urllib3 is handed the loop's sockets."""
+    monkeypatch.setattr("urllib3.util.connection.socket", socket)
+
+
+@pytest.fixture(autouse=True)
+def loop_failures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What callbacks and greenlets raised into the loop."""
+    failures: list[str] = []
+    hub = gevent.get_hub()
+
+    def handle_error(context: object, kind: type, error: object, trace: object) -> None:
+        if not issubclass(kind, gevent.GreenletExit):
+            failures.append(f"{context!r}: {kind.__name__}: {error}")
+
+    monkeypatch.setattr(hub, "handle_error", handle_error)
+    return failures
+
+
+@pytest.fixture
+def reported() -> list[str]:
+    """What the sweep reported."""
+    return []
+
+
+@pytest.fixture
+def sweep(reported: list[str], monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Looks so often that short bounds can be told apart."""
+    monkeypatch.setattr("relay.pump.sweep.SWEEP_SECONDS", QUICK_SECONDS)
+    return Sweep(lambda where, error: reported.append(f"{where}: {error!r}"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(loop_failures: list[str], reported: list[str], sweep: Sweep) -> Iterator[None]:
+    """No watcher is active, no descriptor is open, nothing was raised that nobody told."""
+    before = _held()
+    yield
+    deadline = time.monotonic() + 1
+    while _held() != before and time.monotonic() < deadline:
+        gevent.sleep(0.002)
+    assert _held() == before
+    assert (len(sweep), loop_failures, reported) == (0, [], [])
+
+
+@pytest.fixture
+def stage(nothing_left: None, sweep: Sweep) -> Iterator[Callable[..., Stage]]:
+    """stage(idle_seconds_max=0.1): a worker whose other bounds are out of the way; its log must stay clean."""
+    with ExitStack() as opened:
+
+        def make(early_open_seconds: float = 0, **shorter: float) -> Stage:
+            made = Stage(sweep, bounds(**shorter), early_open_seconds)
+            opened.callback(_check, made)
+            opened.callback(made.close)
+            return made
+
+        yield make
+
+
+def _check(stage: Stage) -> None:
+    """Whatever the test was about."""
+    assert stage.log.failures == []
+    assert not any(stage.pump.keys_in_use())
+    assert all(greenlet.dead for greenlet in stage.served)
+    assert all(len(meter.endings) == 1 for meter in stage.meters)
+
+
+def _held() -> dict[str, int]:
+    return {"watchers": gevent.get_hub().loop.activecnt, "descriptors": len(os.listdir("/proc/self/fd"))}
+
+
+@pytest.fixture
+def streaming(stage: Callable[..., Stage]) -> Streaming:
+    """streaming(total_seconds_max=0.1): a stage, a caller whose stream has begun, and the upstream's connection."""
+
+    def begin(**shorter: float) -> tuple[Stage, Caller, Answering]:
+        made = stage(**shorter)
+        caller = made.caller()
+        return made, caller, begin_stream(made, caller)
+
+    return begin
+
+
+@pytest.fixture
+def narrow(stage: Callable[..., Stage]) -> Streaming:
+    """The same with small buffers towards the caller, so that one who does not read is noticed after a few KiB."""
+
+    def begin(**shorter: float) -> tuple[Stage, Caller, Answering]:
+        made = stage(**shorter)
+        made.sndbuf_bytes = SMALL_BYTES
+        caller = made.caller(rcvbuf_bytes=SMALL_BYTES)
+        return made, caller, begin_stream(made, caller)
+
+    return begin
+
+
+def begin_stream(stage: Stage, caller: Caller) -> Answering:
+    caller.ask()
+    upstream = stage.upstream.next()
+    upstream.head()
+    caller.until(b"\r\n\r\n")
+    return upstream

@@ -1,0 +1,160 @@
+"""Admission with the real stores: what a request holds, what a refused one takes, and the headers that tell of it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from relay import admission
+from relay.admission import Gate
+from relay.core.caller import Caller
+from relay.core.errors import RelayError
+from relay.core.keys import KeyPolicy
+from relay.stores.rates import MemoryRates, RateState
+from relay.stores.slots import MemorySlots
+
+KEY = "key_1"
+
+
+@dataclass
+class Asked:
+    """A request, as far as the gate looks."""
+
+    limit_headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def header(self, name: str) -> str:
+        return dict(self.limit_headers)[name]
+
+
+class Told:
+    """Rates that say what they are told to, and count how often they were asked."""
+
+    def __init__(self, state: RateState) -> None:
+        self.state, self.hits = state, 0
+
+    def hit(self, key_id: str, per_minute: int, now: float) -> RateState:
+        self.hits += 1
+        return self.state
+
+
+@pytest.fixture
+def slots() -> MemorySlots:
+    return MemorySlots()
+
+
+@pytest.fixture
+def gate(slots: MemorySlots) -> Gate:
+    return Gate(slots, MemoryRates())
+
+
+def caller(rpm: int = 0, concurrent: int = 0) -> Caller:
+    return Caller(KEY, KeyPolicy(rpm=rpm, concurrent=concurrent))
+
+
+def refusal(gate: Gate, who: Caller, asked: Asked | None = None) -> RelayError:
+    with pytest.raises(RelayError) as caught, gate.admit(who, asked or Asked()):
+        pytest.fail("it was admitted")
+    return caught.value
+
+
+def test_a_slot_is_held_as_long_as_the_request_and_no_longer(gate: Gate, slots: MemorySlots) -> None:
+    with gate.admit(caller(concurrent=1), Asked()):
+        assert slots.held(KEY) == 1
+    assert slots.held(KEY) == 0
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_a_request_that_fails_frees_its_slot(gate: Gate, slots: MemorySlots, kind: type[BaseException]) -> None:
+    with pytest.raises(kind), gate.admit(caller(concurrent=1), Asked()):
+        raise kind
+    assert slots.held(KEY) == 0
+
+
+def test_one_request_too_many_is_refused_and_may_come_again_in_a_second(gate: Gate, slots: MemorySlots) -> None:
+    two = caller(concurrent=2)
+    with gate.admit(two, Asked()), gate.admit(two, Asked()):
+        error = refusal(gate, two)
+        assert slots.held(KEY) == 2
+    assert (error.code, error.kind.status) == ("too_many_streams", 429)
+    assert ("Retry-After", "1") in error.headers()
+    with gate.admit(two, Asked()):
+        pass
+
+
+def test_a_request_refused_for_want_of_a_slot_takes_no_rate() -> None:
+    rates = Told(RateState(True, 60, 59, 60.0))
+    gate = Gate(MemorySlots(), rates)
+    who = caller(rpm=60, concurrent=1)
+    with gate.admit(who, Asked()):
+        refusal(gate, who)
+    assert rates.hits == 1
+
+
+def test_a_request_refused_for_its_rate_takes_no_slot_and_no_rate(gate: Gate, slots: MemorySlots) -> None:
+    who = caller(rpm=2, concurrent=1)
+    for left in ("1", "0"):
+        asked = Asked()
+        with gate.admit(who, asked):
+            assert asked.header("x-ratelimit-remaining-requests") == left
+    for _ in range(3):
+        asked = Asked()
+        error = refusal(gate, who, asked)
+        assert asked.header("x-ratelimit-remaining-requests") == "0"
+        assert slots.held(KEY) == 0
+    assert (error.code, error.kind.status) == ("rate_limit_exceeded", 429)
+    assert 59 <= int(dict(error.headers())["Retry-After"]) <= 60
+
+
+def test_zero_is_no_limit(gate: Gate, slots: MemorySlots) -> None:
+    asked = Asked()
+    for _ in range(200):
+        with gate.admit(caller(), asked), gate.admit(caller(), asked):
+            assert slots.held(KEY) == 2
+    assert asked.limit_headers == []
+
+
+def test_one_keys_limits_are_not_anothers(gate: Gate) -> None:
+    one = caller(rpm=1, concurrent=1)
+    with gate.admit(one, Asked()):
+        other = Caller("key_2", one.policy)
+        with gate.admit(other, Asked()):
+            pass
+    assert refusal(gate, one).code == refusal(gate, other).code == "rate_limit_exceeded"
+
+
+def test_the_headers_are_those_of_the_sdks_and_of_the_draft() -> None:
+    asked = Asked()
+    with Gate(MemorySlots(), Told(RateState(True, 60, 41, 12.3456))).admit(caller(rpm=60), asked):
+        pass
+    assert asked.limit_headers == [
+        ("x-ratelimit-limit-requests", "60"),
+        ("x-ratelimit-remaining-requests", "41"),
+        ("x-ratelimit-reset-requests", "12.346s"),
+        ("RateLimit-Policy", '"requests";q=60;w=60'),
+        ("RateLimit", '"requests";r=41;t=13'),
+    ]
+
+
+def test_a_window_that_is_free_at_once_never_reads_as_zero_to_the_sdks() -> None:
+    asked = Asked()
+    error = refusal(Gate(MemorySlots(), Told(RateState(False, 60, 0, 0.0))), caller(rpm=60), asked)
+    assert asked.header("x-ratelimit-reset-requests") == "0.001s"
+    assert dict(error.headers())["Retry-After"] == "1"
+
+
+def test_the_rate_is_asked_with_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+
+    class Noting(Told):
+        def hit(self, key_id: str, per_minute: int, now: float) -> RateState:
+            told.append(now)
+            return super().hit(key_id, per_minute, now)
+
+    class Clock:
+        @staticmethod
+        def time() -> float:
+            return 1234.5
+
+    monkeypatch.setattr(admission, "time", Clock)
+    with Gate(MemorySlots(), Noting(RateState(True, 1, 0, 1.0))).admit(caller(rpm=1), Asked()):
+        pass
+    assert told == [1234.5]
