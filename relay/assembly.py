@@ -84,7 +84,8 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     """
     log = Log(WriterThread())
     loop = Loop(log.failure)
-    keys = KeyStore(open_database(settings.stores.database_url, loop.in_thread))
+    database = open_database(settings.stores.database_url, loop.in_thread)
+    keys = KeyStore(database)
     targets = _targets(settings)
     upstreams = _upstreams(settings, targets)
     pump = Pump(_bounds(settings), settings.stream.early_open_seconds, Sweep(log.failure))
@@ -92,6 +93,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     watch = RevocationWatch(keys, pump.keys_in_use, pump.revoke)
 
     def start() -> None:
+        loop.once("tables", database.create_tables)
         loop.every(CACHE_SECONDS, "revocation", watch.look)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 

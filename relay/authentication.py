@@ -30,7 +30,7 @@ class Keys(Protocol):
 
     def find(self, digest: str, now: float) -> KeyRecord | None: ...
 
-    def revoked_among(self, key_ids: set[str], now: float) -> set[str]: ...
+    def revoked_among(self, key_ids: set[str]) -> set[str]: ...
 
 
 class Authenticator:
@@ -62,6 +62,7 @@ class Authenticator:
         return self._look_up(fingerprint)
 
     def _look_up(self, fingerprint: str) -> Caller:
+        asked_at = time.monotonic()  # a slow answer may be old when it comes
         try:
             record = self._keys.find(fingerprint, time.time())
         except StoreError:
@@ -70,7 +71,7 @@ class Authenticator:
             self._cache.pop(fingerprint, None)
             raise invalid_key()
         caller = Caller(record.id, record.policy)
-        self._cache[fingerprint] = (time.monotonic(), caller)
+        self._cache[fingerprint] = (asked_at, caller)
         while len(self._cache) > CACHED_KEYS_MAX:
             self._cache.popitem(last=False)
         return caller
@@ -86,4 +87,4 @@ class RevocationWatch:
         """One look; called every 2 s."""
         in_use = self._in_use()
         if in_use:
-            self._cut(self._keys.revoked_among(in_use, time.time()))
+            self._cut(self._keys.revoked_among(in_use))

@@ -50,6 +50,10 @@ class Loop:
         """Run `work` now and then every `seconds`, in a greenlet of its own."""
         self._background.append(gevent.spawn(self._repeat, seconds, name, work))
 
+    def once(self, name: str, work: Callable[[], object]) -> None:
+        """Run `work` now, in a greenlet of its own."""
+        self._background.append(gevent.spawn(self._try, name, work))
+
     def stop(self) -> None:
         """End the background work."""
         gevent.killall(self._background)
@@ -57,8 +61,11 @@ class Loop:
 
     def _repeat(self, seconds: float, name: str, work: Callable[[], None]) -> None:
         while True:
-            try:
-                work()
-            except Exception as error:
-                self._report(name, error)
+            self._try(name, work)
             gevent.sleep(seconds)
+
+    def _try(self, name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self._report(name, error)

@@ -10,8 +10,7 @@ import click
 
 from config.settings import ConfigError, Settings, load
 from relay.cli.key_views import as_json, print_lines, print_table, view
-from relay.cli.parameters import Dollars, Moment, Origin, Printable, Span
-from relay.cli.serve import default_policy
+from relay.cli.parameters import Dollars, Moment, Origin, Printable, Span, default_policy
 from relay.core.keys import KeyPolicy
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyConflict, KeyStore, UnknownKey

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from config.checks import origins
+from config.settings import Settings
+from relay.core.keys import KeyPolicy
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 USD_MAX = 10**9
@@ -89,3 +91,16 @@ def _epoch_seconds(text: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         return None
+
+
+def default_policy(settings: Settings) -> KeyPolicy:
+    """What a new key gets where nothing else was asked for."""
+    limits = settings.limits
+    return KeyPolicy(
+        rpm=limits.rpm,
+        concurrent=limits.concurrent,
+        tpm=limits.tpm,
+        budget_usd=limits.budget_usd,
+        budget_per=limits.budget_per,
+        max_output_tokens=limits.max_output_tokens,
+    )

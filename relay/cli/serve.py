@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from config.settings import ConfigError, Settings, load
-from relay.core.keys import KeyPolicy
+from relay.cli.parameters import default_policy
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 
@@ -38,19 +38,6 @@ def _first_key(settings: Settings) -> str | None:
         return None if store.list() else store.create(FIRST_KEY, default_policy(settings))[1]
     finally:
         database.close()
-
-
-def default_policy(settings: Settings) -> KeyPolicy:
-    """What a new key gets where nothing else was asked for."""
-    limits = settings.limits
-    return KeyPolicy(
-        rpm=limits.rpm,
-        concurrent=limits.concurrent,
-        tpm=limits.tpm,
-        budget_usd=limits.budget_usd,
-        budget_per=limits.budget_per,
-        max_output_tokens=limits.max_output_tokens,
-    )
 
 
 def _greet(settings: Settings, key: str | None) -> None:

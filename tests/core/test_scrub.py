@@ -15,17 +15,18 @@ def scrubbed(secret: str, parts: list[bytes]) -> bytes:
     return b"".join(map(scrubber.feed, parts)) + scrubber.flush()
 
 
-@pytest.mark.parametrize("body", [b"KEY", b"a KEY b", b"KEYKEY", b"sk-KEY", b"sk-canarKEY-0123sk", b"sk-canary-01234567_89", b""])
+@pytest.mark.parametrize("body", [b"KEY", b"a KEY b", b"KEYKEY", b"sk-KEY", b"sk-canarKEY-01sk", b"sk-canary-0123_", b""])
 def test_the_key_is_replaced_at_every_split_point(body: bytes) -> None:
     body = body.replace(b"KEY", KEY.encode())
     for parts in every_cut(body):
         assert scrubbed(KEY, parts) == body.replace(KEY.encode(), b"*" * len(KEY)), parts
 
 
-@given(st.text("ab", min_size=1, max_size=5), cut_at_random(st.text("abc", max_size=30).map(str.encode)))
-def test_a_key_that_repeats_itself_is_found_too(secret: str, cut: tuple[bytes, list[bytes]]) -> None:
-    body, parts = cut
-    assert scrubbed(secret, parts) == body.replace(secret.encode(), b"*" * len(secret))
+@given(st.text("ab", min_size=1, max_size=5), st.lists(st.integers(0, 20), max_size=6), st.data())
+def test_a_key_that_repeats_itself_is_found_too(unit: str, lengths: list[int], data: st.DataObject) -> None:
+    secret = (unit * 20)[:20]
+    body, parts = data.draw(cut_at_random(st.just("".join(secret[:length] for length in lengths).encode())))
+    assert scrubbed(secret, parts) == body.replace(secret.encode(), b"*" * 20)
 
 
 @given(cut_at_random(st.text("sk-canry", max_size=30).map(str.encode)))

@@ -1,5 +1,6 @@
 """A1 to A8, A10, A11, A13, A15, A16: whoever cannot show a key in force is refused before a byte goes upstream."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -8,9 +9,8 @@ from tests.live.bench import canaries
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.relay_process import UPSTREAM_KEY, RelayProcess
 from tests.live.bench.upstream import ScriptedUpstream
-from tests.live.bench.waiting import until
 from tests.live.bench.wire import Head
-from tests.live.cases import ASK, CHAT, Owed, nothing_left, refusal
+from tests.live.cases import CHAT, Owed, nothing_left, refusal
 from tests.live.pairs import LIMITS
 
 BODY = b'{"model":"gpt-test","messages":[]}'
@@ -104,14 +104,14 @@ def test_a_credential_that_is_no_key_is_invalid(caller: RawCaller, key: str, nam
 def test_every_invalid_credential_gets_the_same_bytes(
     relay: RelayProcess, new_caller: Callable[[], RawCaller], key: str, owed: Owed
 ) -> None:
-    revoked, expired = relay.create_key("revoked"), relay.create_key("expired", expires="3s")
+    expired, revoked = relay.create_key("expired", expires="1s"), relay.create_key("revoked")
     relay.command_line("keys", "revoke", "revoked")
+    time.sleep(1)  # neither was ever used, so neither is remembered
     sent = [f"Authorization: {filled(text, key)}" for text in MALFORMED.values()]
     sent += [f"X-API-Key: {UNKNOWN}", f"X-API-Key: {revoked}", f"Authorization: Bearer {revoked}"]
-    until(lambda: status(new_caller(), expired, owed) == 401, 6, "the expiry")
-    sent += [f"Authorization: Bearer {expired}"]
+    sent += [f"X-API-Key: {expired}", f"Authorization: Bearer {expired}"]
+    owed.requests = len(sent)
     answers = {same_for_all(new_caller(), line) for line in sent}
-    owed.requests = (owed.requests or 0) + len(sent) - 1
     assert len(answers) == 1
     said = f"{relay.stdout()}{relay.stderr()}"
     canaries.assert_absent({"the log": said}, {"an unknown key": UNKNOWN, "its beginning": UNKNOWN[:8]})
@@ -207,7 +207,8 @@ def test_a_key_in_a_broken_request_line_is_not_logged(
     [
         ("/health/../v1/models", [], 404),
         ("/health/live/../../v1/models", [], 404),
-        ("//v1/models", [], 404),
+        ("//v1/models", [], 401),
+        ("/v1//models", [], 404),
         ("/v1/models?/health/live", [], 401),
         ("/v1/models;/health/live", [], 404),
         ("/v1/models#/health/live", [], 401),
@@ -257,9 +258,3 @@ def same_for_all(caller: RawCaller, line: str) -> bytes:
     head = answer(caller, line)
     own = [(name, value) for name, value in head.headers if name.lower() not in ("x-request-id", "date")]
     return repr((head.start_line, own)).encode() + caller.read_all()
-
-
-def status(caller: RawCaller, key: str, owed: Owed) -> int:
-    owed.requests = (owed.requests or 0) + 1
-    caller.get("/v1/models" if False else "/v1/nothing", key=key)
-    return caller.read_head()[0]

@@ -134,13 +134,14 @@ def test_a_heartbeat_that_does_not_fit_pauses_the_upstream_too(narrow: Streaming
 
 def fill(stream: Stream) -> None:
     """Fill the caller's buffers to the last byte, unknown to the stream."""
-    empty_handed = 0
-    while empty_handed < 3:
-        try:
-            stream.sink.wire.sock.send(b"x" * 1000)
-        except BlockingIOError:
-            empty_handed += 1
-            gevent.sleep(0.01)
+    for size in (1000, 1):
+        refused = 0
+        while refused < 3:
+            try:
+                stream.sink.wire.sock.send(b"x" * size)
+            except BlockingIOError:
+                refused += 1
+                gevent.sleep(0.01)
 
 
 def test_the_total_deadline_holds_for_a_blocked_stream(narrow: Streaming) -> None:

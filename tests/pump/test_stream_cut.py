@@ -9,7 +9,7 @@ import pytest
 
 from relay.core.flow import SseFlow
 from relay.core.sse import PING
-from tests.pump.partners import STREAM_HEAD, chunk, frame
+from tests.pump.partners import LAST_CHUNK, STREAM_HEAD, chunk, frame
 from tests.pump.stage import FRAME_BYTES_MAX, KEY, Stage, Streaming, assert_cut, flow_for, told
 
 

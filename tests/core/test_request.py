@@ -1,0 +1,165 @@
+"""What a caller asks for: one meaning for the relay and for every upstream, and nothing goes on that must stay here."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.errors import RelayError
+from relay.core.request import (
+    FORWARDED,
+    MODEL_CHARACTERS_MAX,
+    NEVER_FORWARDED,
+    Ask,
+    forwarded_headers,
+    read_ask,
+    seed_body,
+)
+
+SEED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+DEEP = b"[" * 9_999 + b"]" * 9_999
+CANARY = "sk-canary-0123456789"
+
+
+def refusal(body: bytes) -> RelayError:
+    with pytest.raises(RelayError) as caught:
+        read_ask(body)
+    assert (caught.value.code, caught.value.kind.status) == ("invalid_request", 400)
+    return caught.value
+
+
+def seeded(**fields: object) -> dict[str, object]:
+    sent: dict[str, object] = json.loads(seed_body(json.dumps({**SEED, **fields}).encode()))
+    return sent
+
+
+def forwarded(sent: dict[str, str], *names: str) -> dict[str, str]:
+    return forwarded_headers({name.lower(): value for name, value in sent.items()}.get, names)
+
+
+@pytest.mark.parametrize(
+    ("body", "ask"),
+    [
+        (b'{"model":"m","stream":true,"n":1}', Ask("m", True)),
+        (b'{"stream":null,"model":"\\u006d"}', Ask("m", None)),
+        (b' {"input":"x","stream":false}\n', Ask("", False)),
+        (b'{"model":"m","x":{"model":1,"stream":2},"y":["model"]}', Ask("m", None)),
+        ('{"model":"模型","x":"\\u00e4"}'.encode(), Ask("模型", None)),
+    ],
+)
+def test_the_relay_reads_what_it_needs_and_leaves_the_rest(body: bytes, ask: Ask) -> None:
+    assert read_ask(body) == ask
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"null", b'"m"', b"{}{}", b'{"model":"m"}x', b"\xef\xbb\xbf{}", b"{'model':1}", b'{"model":1}',
+        b'{"model":null}', b'{"model":["m"]}', b'{"stream":1,"model":"m"}', b'{"stream":"true"}', b'{"model":"\xff"}',
+        b'{"model":"\\ud800"}', b'{"model":NaN}', b'{"x":' + DEEP + b"}", DEEP, '{"model":"m"}'.encode("utf-16"),
+    ],
+)  # fmt: skip
+def test_anything_but_an_object_with_these_members_is_refused(body: bytes) -> None:
+    refusal(body)
+
+
+def test_a_refusal_repeats_nothing_of_the_body() -> None:
+    for value in ({"model": [CANARY]}, {"model": {CANARY: 1}}, {"stream": CANARY}, {"model": CANARY * 20}):
+        assert "canary" not in refusal(json.dumps(value).encode()).message
+
+
+def test_a_model_has_a_longest_name() -> None:
+    assert read_ask(b'{"model":"%s"}' % (b"m" * MODEL_CHARACTERS_MAX)).model == "m" * 128
+    assert refusal(b'{"model":"%s"}' % (b"m" * 129)).param == "model"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"cheap","model":"dear"}',
+        b'{"model":"dear","x":1,"model":"cheap"}',
+        b'{"model":"cheap","mod\\u0065l":"dear"}',
+        b'{"\\u006d\\u006f\\u0064\\u0065\\u006c":"dear","model":"cheap"}',
+        b'{"model" : "cheap", "model" : "cheap"}',
+        b'{"model":"m","str\\u0065am":true,"stream":false}',
+        b'{"model":"m","stream":true,"stream":false}',
+    ],
+)
+def test_a_member_that_is_named_twice_is_refused(body: bytes) -> None:
+    refusal(body)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"model":"cheap","Model":"dear"}', b'{"MODEL":"dear"}', b'{"model":"m","mod\\u0045l":"x"}', b'{"Stream":true}']
+)
+def test_a_member_that_some_upstreams_take_for_the_model_is_refused(body: bytes) -> None:
+    refusal(body)  # servers in Go match names without regard to case, and the last one counts
+
+
+@given(st.dictionaries(st.sampled_from(["model", "messages", "x", "ä"]), st.text(max_size=5), max_size=4), st.booleans())
+def test_every_json_writer_is_understood_alike(fields: dict[str, str], ascii_only: bool) -> None:
+    body = json.dumps(fields, ensure_ascii=ascii_only).encode("utf-8", "replace")
+    assert read_ask(body).model == fields.get("model", "")
+
+
+def test_the_word_model_within_a_text_is_no_second_name() -> None:
+    body = json.dumps({"model": "m", "messages": [{"content": '{"model":"x","model":"y"}', "model": "z"}]}).encode()
+    assert read_ask(body).model == "m"
+
+
+def test_the_seed_route_fills_in_only_what_is_absent() -> None:
+    assert seeded() == {**SEED, "temperature": 0.7, "max_tokens": 2000, "stream": True}
+    assert seeded(temperature=0, max_tokens=0, stream=False) == {**SEED, "temperature": 0, "max_tokens": 0, "stream": True}
+    assert seeded(temperature=None)["temperature"] is None
+
+
+@pytest.mark.parametrize("fields", [{"n": 2}, {"tools": []}, {"Model": "x"}, {"max_completion_tokens": 1}])
+def test_the_seed_route_takes_no_other_member(fields: dict[str, object]) -> None:
+    with pytest.raises(RelayError, match="takes model, messages"):
+        seeded(**fields)
+
+
+@pytest.mark.parametrize("absent", ["model", "messages"])
+def test_the_seed_route_needs_model_and_messages(absent: str) -> None:
+    with pytest.raises(RelayError, match="takes model, messages"):
+        seed_body(json.dumps({name: value for name, value in SEED.items() if name != absent}).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"m","messages":["\xff"]}', b'{"model":"m","messages":["\xed\xa0\x80"]}', b'{"model":"m","messages":[1e999]}',
+        b'{"model":"m","messages":[],"max_tokens":' + b"9" * 5_000 + b"}", b'{"model":"m","messages":' + DEEP + b"}", b"{", b"[]",
+    ],
+)  # fmt: skip
+def test_what_the_seed_route_cannot_read_is_a_bad_request(body: bytes) -> None:
+    with pytest.raises(RelayError) as caught:
+        seed_body(body)
+    assert caught.value.code == "invalid_request"
+
+
+def test_what_is_listed_goes_on_and_what_an_upstream_names() -> None:
+    sent = dict.fromkeys((*FORWARDED, "openai-beta", "user-agent", "x-forwarded-for", "origin", "referer"), "1")
+    assert forwarded(sent) == dict.fromkeys(FORWARDED, "1")
+    assert forwarded(sent, "openai-beta", "anthropic-version") == dict.fromkeys((*FORWARDED, "openai-beta"), "1")
+
+
+@pytest.mark.parametrize("name", sorted(NEVER_FORWARDED))
+def test_credentials_and_hop_by_hop_headers_never_go_on_even_if_named(name: str) -> None:
+    for spelling in (name, name.title(), name.upper()):
+        assert forwarded({name: CANARY}, spelling) == {}
+
+
+def test_the_headers_that_never_go_on_are_those_of_the_standard() -> None:
+    hop_by_hop = "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade"
+    assert set(hop_by_hop.split()) <= NEVER_FORWARDED  # RFC 9110 7.6.1
+    assert {"authorization", "x-api-key", "cookie", "host", "content-length", "expect", "accept-encoding"} <= NEVER_FORWARDED
+    assert not NEVER_FORWARDED & set(FORWARDED)
+
+
+@pytest.mark.parametrize("value", ["openai-beta", "close, OpenAI-Beta", " x ,openai-beta ,", "authorization,openai-beta"])
+def test_what_connection_nominates_stays_here(value: str) -> None:
+    sent = {"connection": value, "openai-beta": "1", "accept": "*/*"}
+    for spelling in ("openai-beta", "OpenAI-Beta"):
+        assert forwarded(sent, spelling) == {"accept": "*/*"}

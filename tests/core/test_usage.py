@@ -1,0 +1,70 @@
+"""What an answer cost: the upstream's own numbers, or nothing."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.usage import USAGE_HINT, Usage, cost_usd, usage_in
+
+count = st.integers(0, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("text", "usage"),
+    [
+        (b'{"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}', Usage(3, 4)),
+        (b'{"usage":{"prompt_tokens":3,"total_tokens":3}}', Usage(3, 0)),
+        (b'{"usage":{"input_tokens":5,"output_tokens":6,"cache_read_input_tokens":1}}', Usage(5, 6)),
+        (b'{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}', Usage(5, 1)),
+        (b'{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":6}}}', Usage(5, 6)),
+        (b'{"response":null,"usage":{"prompt_tokens":0,"completion_tokens":4}}', Usage(0, 4)),
+        (b'{"response":{"usage":null},"message":{},"usage":null}', None),
+        (b'{"choices":[{"message":{"usage":{"prompt_tokens":3}}}]}', None),
+        (b"{}", None),
+    ],
+)
+def test_the_usage_is_read_where_each_api_tells_it(text: bytes, usage: Usage | None) -> None:
+    assert usage_in(text) == usage
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"null", b'"usage"', b"[DONE]", b'{"usage":1}', b'{"usage":{"prompt_tokens":"3"}}', b'{"usage":{', b'{"usage":"\xff"}',
+     b'{"usage":{"prompt_tokens":-1}}', b'{"usage":{}}', b'{"usage":{"type":"duration","seconds":7}}'],
+)  # fmt: skip
+def test_what_is_no_usage_is_unknown_and_not_zero(text: bytes) -> None:
+    assert usage_in(text) is None
+
+
+def test_a_message_beside_the_usage_does_not_hide_it() -> None:
+    assert usage_in(b'{"message":"done","response":"text","usage":{"prompt_tokens":3,"completion_tokens":4}}') == Usage(3, 4)
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.dictionaries(st.sampled_from(["usage", "message"]), x)))
+def test_no_json_fails_the_reading(value: object) -> None:
+    usage_in(json.dumps(value).encode())
+
+
+def test_deep_nesting_is_no_usage() -> None:
+    assert usage_in(b'{"usage":' + b"[" * 9_999 + b"]" * 9_999 + b"}") is None
+
+
+@given(count, count)
+def test_what_an_upstream_writes_is_found_by_its_hint(prompt: int, completion: int) -> None:
+    text = json.dumps({"usage": {"prompt_tokens": prompt, "completion_tokens": completion}}).encode()
+    assert USAGE_HINT in text
+    assert usage_in(text) == Usage(prompt, completion)
+
+
+def test_later_figures_replace_earlier_ones_and_nothing_replaces_nothing() -> None:
+    assert Usage(7, 1).merged(Usage(0, 20)) == Usage(7, 20)
+    assert Usage(7, 1).merged(Usage(8, 0)) == Usage(8, 1)
+    assert Usage().merged(Usage(1, 2)) == Usage(1, 2)
+
+
+def test_a_cost_is_counted_in_dollars_per_million_tokens() -> None:
+    assert cost_usd(Usage(1_000_000, 500_000), 2.0, 8.0) == pytest.approx(6.0)
+    assert cost_usd(Usage(1, 0), 2.0, 8.0) == pytest.approx(2e-6)
+    assert cost_usd(Usage(), 2.0, 8.0) == 0

@@ -1,0 +1,205 @@
+"""A12 and `keys rotate`: a revoked key ends what it has running within five seconds, and starts nothing more."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.live.bench.caller import RawCaller
+from tests.live.bench.conversation import Connection
+from tests.live.bench.relay_process import RelayProcess
+from tests.live.bench.scripts import DONE, Script, sse_head
+from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
+from tests.live.bench.wire import chunk
+from tests.live.cases import (
+    CHAT,
+    ONE,
+    STREAM,
+    Owed,
+    ask,
+    assert_within,
+    endless,
+    error_code,
+    held,
+    last_frame,
+    nothing_left,
+    refusal,
+)
+from tests.live.pairs import LIMITS
+
+IN_FORCE_SECONDS_MAX = 5.0
+# Nothing but the revocation may end a stream here.
+PATIENT = {
+    **LIMITS,
+    "RELAY_STREAM__IDLE_SECONDS_MAX": "60",
+    "RELAY_STREAM__FIRST_BYTE_SECONDS_MAX": "60",
+    "RELAY_STREAM__EARLY_OPEN_SECONDS": "2",
+}
+
+
+@pytest.fixture(scope="module")
+def relay(module_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    relay = RelayProcess(module_upstream.base_url, tmp_path_factory.mktemp("relay"), PATIENT)
+    try:
+        yield relay.wait_ready()
+    finally:
+        relay.stop()
+
+
+@pytest.fixture(autouse=True)
+def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
+    with nothing_left(relay, upstream) as owed:
+        yield owed
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name for this test's key."""
+    return str(request.node.name)[:60]
+
+
+@pytest.fixture
+def own_key(relay: RelayProcess, name: str) -> str:
+    return relay.create_key(name, rpm=1_000_000)
+
+
+def revoke(relay: RelayProcess, name: str) -> float:
+    """Return when the revocation was written."""
+    relay.command_line("keys", "revoke", name)
+    return time.monotonic()
+
+
+def talking(conn: Connection) -> None:
+    conn.read_request()
+    conn.send(sse_head() + chunk(ONE))
+    endless(conn, ONE)
+
+
+def silent(conn: Connection) -> None:
+    conn.read_request()
+    conn.send(sse_head() + chunk(ONE))
+    held(conn)
+
+
+def headless(conn: Connection) -> None:
+    conn.read_request()
+    held(conn)
+
+
+@pytest.mark.parametrize("script", [talking, silent])
+def test_a_revoked_key_ends_its_running_stream(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, script: Script
+) -> None:
+    upstream.answer(script)
+    with RawCaller(relay.port, key=own_key) as caller:
+        assert ask(caller).status == 200
+        caller.read_until(ONE)
+        revoked = revoke(relay, name)
+        body = caller.read_all()
+        assert_within(IN_FORCE_SECONDS_MAX, revoked)
+        assert error_code(last_frame(body)) == "key_revoked"
+        assert (caller.ended_cleanly, caller.closed, caller.was_reset) == (False, True, False)
+    assert DONE not in body
+    assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
+    relay.wait_for_log_line(end="revoked", status=200)
+
+
+def test_another_keys_stream_goes_on(
+    upstream: ScriptedUpstream, relay: RelayProcess, key: str, name: str, own_key: str, owed: Owed
+) -> None:
+    owed.requests = 2
+    upstream.answer(silent)
+    with RawCaller(relay.port, key=own_key) as ended, RawCaller(relay.port, key=key) as other:
+        assert (ask(ended).status, ask(other).status) == (200, 200)
+        revoke(relay, name)
+        ended.read_all()
+        other.read_until(b": ping\n\n")
+        assert not other.closed
+
+
+def test_a_revoked_key_ends_its_wait_for_an_upstream(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str
+) -> None:
+    upstream.answer(headless)
+    with RawCaller(relay.port, key=own_key) as caller:
+        caller.post(CHAT, {**STREAM, "stream": False})
+        upstream.wait_for_requests(1)
+        revoked = revoke(relay, name)
+        assert refusal(caller, caller.read_answer_head()) == (401, "invalid_api_key")
+        assert_within(IN_FORCE_SECONDS_MAX, revoked)
+    assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
+    relay.wait_for_log_line(end="revoked", status=401)
+
+
+def test_a_revoked_key_ends_a_stream_that_opened_before_its_upstream_answered(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str
+) -> None:
+    upstream.answer(headless)
+    with RawCaller(relay.port, key=own_key) as caller:
+        assert ask(caller).status == 200
+        revoked = revoke(relay, name)
+        body = caller.read_all()
+        assert_within(IN_FORCE_SECONDS_MAX, revoked)
+        assert error_code(last_frame(body)) == "key_revoked"
+        assert not caller.ended_cleanly
+    assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
+    relay.wait_for_log_line(end="revoked", status=200)
+
+
+def test_a_revoked_key_is_refused(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, owed: Owed
+) -> None:
+    owed.requests = None
+    with RawCaller(relay.port, key=own_key) as caller:
+        assert lists_models(caller, own_key) == 200
+        revoked = revoke(relay, name)
+        until(lambda: lists_models(caller, own_key) == 401, IN_FORCE_SECONDS_MAX, "the refusal")
+        assert_within(IN_FORCE_SECONDS_MAX, revoked)
+        assert lists_models(caller, own_key) == 401
+
+
+def test_both_keys_of_a_rotation_hold_while_they_overlap_and_one_revocation_ends_both(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, owed: Owed
+) -> None:
+    owed.requests = None
+    new = rotate(relay, name, "1h")
+    with RawCaller(relay.port) as caller:
+        assert [lists_models(caller, key) for key in (own_key, new)] == [200, 200]
+        revoke(relay, name)
+        until(lambda: [lists_models(caller, key) for key in (own_key, new)] == [401, 401], IN_FORCE_SECONDS_MAX)
+
+
+@pytest.mark.parametrize("overlap", ["0", "2s"])
+def test_the_old_key_of_a_rotation_ends_with_the_overlap(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, owed: Owed, overlap: str
+) -> None:
+    owed.requests = None
+    with RawCaller(relay.port) as caller:
+        assert lists_models(caller, own_key) == 200
+        new = rotate(relay, name, overlap)
+        until(lambda: lists_models(caller, own_key) == 401, 2 + IN_FORCE_SECONDS_MAX, "the old key's end")
+        assert lists_models(caller, new) == 200
+
+
+def test_a_stream_begun_with_the_old_key_of_a_rotation_goes_on(
+    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, new_caller: Callable[[], RawCaller]
+) -> None:
+    upstream.answer(talking)
+    with RawCaller(relay.port, key=own_key) as caller:
+        assert ask(caller).status == 200
+        rotate(relay, name, "0")
+        assert not caller.wait_closed(3)
+
+
+def rotate(relay: RelayProcess, name: str, overlap: str) -> str:
+    new = relay.command_line("keys", "rotate", name, "--overlap", overlap).strip()
+    relay.secrets["the new key of " + name] = new
+    return new
+
+
+def lists_models(caller: RawCaller, key: str) -> int:
+    """The status of a request that needs a key and starts nothing upstream; not too many in a second."""
+    time.sleep(0.05)
+    caller.request("HEAD", "/v1/models", key=key)
+    return caller.read_head()[0]
