@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from relay.core.entry import Entry, believable, entry_of
 from relay.core.flow import Ending, Flow
 from relay.core.usage import Usage, cost_usd
 
@@ -62,7 +63,7 @@ class Meter:
         `bytes_out`: body bytes for the caller; `first_at`: when the first of them went.
         """
         record = self._record
-        record.end, record.usage = ending.end, flow.usage
+        record.end, record.usage = ending.end, believable(flow.usage)
         record.bytes_out, record.frames_out = bytes_out, flow.frames
         record.first_at = first_at or time.monotonic()
 
@@ -71,13 +72,21 @@ class Meter:
         self._report("stream", error)
 
 
+def keep_nothing(entry: Entry) -> None:
+    """The ledger of a relay that keeps none."""
+
+
 class Accountant:
-    """Writes one line per request."""
+    """Writes one line per request, and enters those of known keys in the ledger."""
 
     def __init__(
-        self, write: Callable[..., None], failure: Callable[[str, BaseException], None], prices: Mapping[str, Price]
+        self,
+        write: Callable[..., None],
+        failure: Callable[[str, BaseException], None],
+        prices: Mapping[str, Price],
+        enter: Callable[[Entry], None] = keep_nothing,
     ) -> None:
-        self._write, self._failure, self._prices = write, failure, prices
+        self._write, self._failure, self._prices, self._enter = write, failure, prices, enter
 
     def sending(self, request: Metered) -> None:
         """Take down that the relay's own part before the upstream is over."""
@@ -96,12 +105,15 @@ class Accountant:
             self.tell(record)
 
     def tell(self, record: Record) -> None:
-        """Write the request's line, unless it has been written."""
+        """Write the request's line and its entry, unless they have been written."""
         if record.told:
             return
         record.told = True
+        now, times, cost = time.time(), _times(record), self._cost(record)
+        if record.key_id is not None:
+            self._enter(entry_of(record, record.key_id, cost, now, times))
         self._write(
-            time=time.time(),
+            time=now,
             request_id=record.request_id,
             key_id=record.key_id,
             origin=record.origin,
@@ -112,9 +124,9 @@ class Accountant:
             upstream_status=record.upstream_status,
             bytes_out=record.bytes_out,
             frames_out=record.frames_out,
-            **_times(record),
+            **times,
             usage=_usage(record.usage),
-            cost_usd=self._cost(record),
+            cost_usd=cost,
             end=record.end,
             error=record.error,
         )

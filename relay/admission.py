@@ -2,7 +2,6 @@
 nothing.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -14,11 +13,11 @@ SLOT_RETRY_SECONDS = 1.0
 
 
 class Slots(Protocol):
-    """Concurrency slots per key."""
+    """Concurrency slots per key: a lease each, or None where all are taken. May raise RelayError."""
 
-    def acquire(self, key_id: str, slots_max: int) -> bool: ...
+    def acquire(self, key_id: str, slots_max: int) -> str | None: ...
 
-    def release(self, key_id: str) -> None: ...
+    def release(self, key_id: str, lease: str) -> object: ...
 
 
 class RateState(Protocol):
@@ -38,9 +37,9 @@ class RateState(Protocol):
 
 
 class Rates(Protocol):
-    """Requests per key and minute."""
+    """Requests per key and minute. May raise RelayError."""
 
-    def hit(self, key_id: str, per_minute: int, now: float) -> RateState: ...
+    def hit(self, key_id: str, per_minute: int) -> RateState: ...
 
 
 class Admitted(Protocol):
@@ -57,9 +56,10 @@ class Gate:
 
     @contextmanager
     def admit(self, caller: Caller, request: Admitted) -> Iterator[None]:
-        """Hold a slot for the request. Raises RelayError too_many_streams, rate_limit_exceeded."""
+        """Hold a slot for the request. Raises RelayError too_many_streams, rate_limit_exceeded, store_unavailable."""
         key_id, slots_max = caller.key_id, caller.policy.concurrent
-        if not self._slots.acquire(key_id, slots_max):
+        lease = self._slots.acquire(key_id, slots_max)
+        if lease is None:
             raise RelayError(
                 "too_many_streams",
                 f"This key may have {slots_max} requests at once.",
@@ -69,13 +69,13 @@ class Gate:
             self._hit_rate(caller, request)
             yield
         finally:
-            self._slots.release(key_id)
+            self._slots.release(key_id, lease)
 
     def _hit_rate(self, caller: Caller, request: Admitted) -> None:
         per_minute = caller.policy.rpm
         if not per_minute:
             return
-        state = self._rates.hit(caller.key_id, per_minute, time.time())
+        state = self._rates.hit(caller.key_id, per_minute)
         request.limit_headers += _limit_headers(state)
         if not state.allowed:
             raise RelayError(

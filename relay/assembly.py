@@ -10,7 +10,9 @@ from relay.accounting import Accountant
 from relay.admission import Gate
 from relay.authentication import CACHE_SECONDS, Authenticator, RevocationWatch
 from relay.core.errors import RelayError
-from relay.core.flow import Flow, PlainFlow, SseFlow, WrappedFlow
+from relay.core.flow import Flow
+from relay.core.plain_flow import PlainFlow, WrappedFlow
+from relay.core.sse_flow import SseFlow
 from relay.core.head import is_event_stream
 from relay.core.scrub import Scrubber
 from relay.core.targets import Routing, Target
@@ -169,4 +171,5 @@ def _bounds(settings: Settings) -> Bounds:
         idle_seconds_max=stream.idle_seconds_max,
         total_seconds_max=stream.total_seconds_max,
         slow_reader_seconds_max=stream.slow_reader_seconds_max,
+        pending_bytes_max=stream.pending_bytes_max,
     )

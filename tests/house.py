@@ -4,6 +4,7 @@ Nothing is patched here, so the relay's calls block; the scripted upstream answe
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,17 @@ def settings_for(base_url: str, directory: Path, **sections: Section) -> Setting
 
 
 class House:
-    """`relay`: its rooms. `keys`: its store, reached as the command line does."""
+    """`relay`: its rooms. `keys`: its store, reached as the command line does. What it logs goes to `log_path`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log_path: Path) -> None:
         self._database = open_database(settings.stores.database_url)
         self._database.create_tables()
         self.keys = KeyStore(self._database)
         self.app = create_app(settings)
         self.relay: Any = self.app.extensions["relay"]
-        self._made = 0
+        self._log_path, self._made = log_path, 0
+        self._log_descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.relay.log._descriptor = self._log_descriptor
 
     def new_key(self, **policy: Any) -> str:
         self._made += 1
@@ -54,14 +57,20 @@ class House:
 
     def slots_held(self) -> int:
         """By all keys together."""
-        return int(self.relay.gate._slots._held.total())
+        return len(self.relay.gate._slots.leases())
+
+    def logged(self) -> str:
+        """All that was written to the log so far."""
+        self.relay.log.flush(2.0)
+        return self._log_path.read_text()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines of the requests so far."""
+        lines = [json.loads(line) for line in self.logged().splitlines()]
+        return [line for line in lines if "request_id" in line]
 
     def stop(self) -> None:
         self.relay.stop()
         self._database.close()
-
-
-def log_lines(output: str) -> list[dict[str, Any]]:
-    """The lines of requests among what was printed."""
-    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return [line for line in lines if "request_id" in line]
+        self.relay.log._descriptor = -1  # whatever is told later must not go to whoever gets the number next
+        os.close(self._log_descriptor)

@@ -175,10 +175,3 @@ def test_a_failure_of_the_relay_is_passed_on_and_is_no_line(told: Told) -> None:
     Meter(request().record, told.accountant._failure).failed(error)
     assert told.failures == [("stream", error)]
     assert told.lines == []
-
-
-def test_an_exchange_whose_body_never_began_is_not_called_done(told: Told) -> None:
-    """A greenlet that was killed, or a head that gunicorn refused: nobody has got a whole answer."""
-    with told.accountant.meter(request(), UPSTREAM):
-        pass
-    assert told.lines[0]["end"] != "done"

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relay import admission
 from relay.admission import Gate
 from relay.core.caller import Caller
 from relay.core.errors import RelayError
@@ -31,7 +30,7 @@ class Told:
     def __init__(self, state: RateState) -> None:
         self.state, self.hits = state, 0
 
-    def hit(self, key_id: str, per_minute: int, now: float) -> RateState:
+    def hit(self, key_id: str, per_minute: int) -> RateState:
         self.hits += 1
         return self.state
 
@@ -141,20 +140,41 @@ def test_a_window_that_is_free_at_once_never_reads_as_zero_to_the_sdks() -> None
     assert dict(error.headers())["Retry-After"] == "1"
 
 
-def test_the_rate_is_asked_with_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[float] = []
+class Away(MemorySlots):
+    """A store that is away and denies."""
 
-    class Noting(Told):
-        def hit(self, key_id: str, per_minute: int, now: float) -> RateState:
-            told.append(now)
-            return super().hit(key_id, per_minute, now)
+    def acquire(self, key_id: str, slots_max: int) -> str | None:
+        raise RelayError("store_unavailable", "away", retry_after_seconds=1.0)
 
-    class Clock:
-        @staticmethod
-        def time() -> float:
-            return 1234.5
 
-    monkeypatch.setattr(admission, "time", Clock)
-    with Gate(MemorySlots(), Noting(RateState(True, 1, 0, 1.0))).admit(caller(rpm=1), Asked()):
-        pass
-    assert told == [1234.5]
+def test_a_store_that_denies_is_a_refusal_and_nothing_is_taken() -> None:
+    rates = Told(RateState(True, 60, 59, 60.0))
+    error = refusal(Gate(Away(), rates), caller(rpm=60, concurrent=1))
+    assert (error.code, error.kind.status, rates.hits) == ("store_unavailable", 503, 0)
+    assert ("Retry-After", "1") in error.headers()
+
+
+def test_a_store_that_denies_the_rate_gives_the_slot_back(slots: MemorySlots) -> None:
+    class Denying(Told):
+        def hit(self, key_id: str, per_minute: int) -> RateState:
+            raise RelayError("store_unavailable", "away")
+
+    assert refusal(Gate(slots, Denying(RateState(True, 1, 0, 1.0))), caller(rpm=1)).code == "store_unavailable"
+    assert slots.held(KEY) == 0
+
+
+def test_each_request_gives_back_the_lease_that_it_got() -> None:
+    given, returned = iter(["one", "two"]), []
+
+    class Leasing(MemorySlots):
+        def acquire(self, key_id: str, slots_max: int) -> str | None:
+            return next(given)
+
+        def release(self, key_id: str, lease: str) -> bool:
+            returned.append((key_id, lease))
+            return True
+
+    gate = Gate(Leasing(), MemoryRates())
+    with gate.admit(caller(), Asked()), gate.admit(caller(), Asked()):
+        assert returned == []
+    assert returned == [(KEY, "two"), (KEY, "one")]

@@ -77,8 +77,8 @@ def authenticator(watched: Watched) -> Authenticator:
     return Authenticator(watched)
 
 
-def bearer(key: str) -> Credentials:
-    return Credentials(authorization=f"Bearer {key}")
+def bearer(key: str, origin: str | None = None) -> Credentials:
+    return Credentials(authorization=f"Bearer {key}", origin=origin)
 
 
 def refusal(authenticator: Authenticator, credentials: Credentials) -> RelayError:
@@ -199,6 +199,33 @@ def test_what_is_no_credential_never_reaches_the_store(
 ) -> None:
     assert refusal(authenticator, credentials).code == code
     assert watched.asked == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"),
+    [
+        ("https://app.example", None),
+        (None, None),  # no page: a server that holds the key
+        ("https://APP.example", "origin_not_allowed"),
+        ("https://app.example.evil.net", "origin_not_allowed"),
+        ("null", "origin_not_allowed"),
+        ("", "origin_not_allowed"),
+    ],
+)
+def test_a_key_for_one_origin_is_not_for_pages_of_others(
+    authenticator: Authenticator, store: KeyStore, origin: str | None, code: str | None
+) -> None:
+    _, key = store.create("web", KeyPolicy(origins=("https://app.example",)))
+    for _ in range(2):  # looked up, then from the cache
+        if code is None:
+            assert authenticator.identify(bearer(key, origin)).policy.origins
+        else:
+            assert refusal(authenticator, bearer(key, origin)).code == code
+
+
+def test_a_key_without_origins_is_for_all_pages(authenticator: Authenticator, store: KeyStore) -> None:
+    _, key = store.create("web", KeyPolicy())
+    authenticator.identify(bearer(key, "https://anywhere.example"))
 
 
 def test_the_watch_cuts_the_revoked_of_the_keys_in_use(store: KeyStore, watched: Watched, clock: Clock) -> None:

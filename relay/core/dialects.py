@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from relay.core.reading import read
 from relay.core.sse import data_frame, data_of
 
 DONE = b"data: [DONE]\n\n"
@@ -21,11 +22,19 @@ class Meaning(Enum):
     MORE = 0
     TERMINAL = 1
     ERROR = 2
+    FINISH = 3  # the answer is complete, the stream not yet
 
 
-class _Typed(msgspec.Struct):
+class _Choice(msgspec.Struct):
+    finish_reason: object = None
+
+
+class _Read(msgspec.Struct):
+    """What counts in a frame; members of other types must not hide one another."""
+
     type: object = None
     error: object = None
+    choices: msgspec.Raw = msgspec.Raw()
 
 
 class _FailureError(msgspec.Struct):
@@ -38,7 +47,9 @@ class _Failure(msgspec.Struct):
     error: _FailureError = msgspec.field(default_factory=_FailureError)
 
 
-_typed = msgspec.json.Decoder(_Typed)
+_frame = msgspec.json.Decoder(_Read)
+_choices = msgspec.json.Decoder(list[_Choice])
+_failure = msgspec.json.Decoder(_Failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +64,23 @@ class Dialect:
     terminal_types: frozenset[str] = frozenset()
     ends_with_done: bool = False
     closing: bytes = b""  # what we add for an upstream that finished its answer but not its stream
-    finish_hints: tuple[bytes, ...] = ()  # a frame with one of these shows that the answer was finished
+    error_types: frozenset[str] = frozenset()
+    finish_types: frozenset[str] = frozenset()  # typed events that show that the answer was finished
 
     def meaning(self, frame: bytes) -> Meaning:
         """Read one frame precisely; called only for frames with a hint."""
         data = data_of(frame)
         if self.ends_with_done and data.strip() == b"[DONE]":
             return Meaning.TERMINAL
-        try:
-            body = _typed.decode(data)
-        except msgspec.MsgspecError:
+        body = read(_frame, data)
+        if body is None:
             return Meaning.MORE
-        if body.type in self.terminal_types:
+        kind = body.type if isinstance(body.type, str) else ""
+        if body.error or kind in self.error_types:
+            return Meaning.ERROR
+        if kind in self.terminal_types:
             return Meaning.TERMINAL
-        return Meaning.ERROR if body.error is not None or body.type == "error" else Meaning.MORE
-
-    def shows_finish(self, batch: bytes) -> bool:
-        """Whether a choice of the answer was finished in these frames."""
-        return any(hint in batch for hint in self.finish_hints)
+        return Meaning.FINISH if kind in self.finish_types or _has_finished(body) else Meaning.MORE
 
     def error_frame(self, code: str, message: str, type_: str, status: int | None = None) -> bytes:
         """The frame that makes this dialect's SDKs raise. `status`: what would have been the answer's status."""
@@ -81,12 +91,15 @@ class Dialect:
         return self.error_frame(*_upstream_error(body), status)
 
 
+def _has_finished(body: _Read) -> bool:
+    """Whether a choice of the answer is finished."""
+    return any(choice.finish_reason for choice in read(_choices, bytes(body.choices)) or ())
+
+
 def _upstream_error(body: bytes) -> tuple[str, str, str]:
     """Code, message and type of an upstream's JSON error, as far as it follows the usual shape."""
-    try:
-        error = msgspec.json.decode(body, type=_Failure).error
-    except msgspec.MsgspecError:
-        error = _FailureError()
+    failure = read(_failure, body)
+    error = _FailureError() if failure is None else failure.error
     code = error.code if isinstance(error.code, str) else "upstream_error"
     return code, error.message or "The upstream refused the request.", error.type or "upstream_error"
 
@@ -114,26 +127,29 @@ _ERROR_SHAPES = {"openai": _openai_error, "responses": _responses_error, "anthro
 
 OPENAI = Dialect(
     "openai",
-    hints=(b"[DONE]", b'"error"'),
+    hints=(b"[DONE]", b'"error"', b'"finish_reason":"', b'"finish_reason": "'),
     ends_with_done=True,
     closing=DONE,
-    finish_hints=(b'"finish_reason":"', b'"finish_reason": "'),
 )
 # Speech, transcription and image streams: a typed event closes the answer, and some servers add `[DONE]`.
+_MEDIA_ENDS = frozenset(
+    {"speech.audio.done", "transcript.text.done", "image_generation.completed", "image_edit.completed"}
+)
 MEDIA = Dialect(
     "openai",
-    hints=(b"[DONE]", b'"error"'),
+    hints=(b"[DONE]", b'"error"', *(name.encode() for name in sorted(_MEDIA_ENDS))),
     ends_with_done=True,
-    finish_hints=(
-        b"speech.audio.done",
-        b"transcript.text.done",
-        b"image_generation.completed",
-        b"image_edit.completed",
-    ),
+    finish_types=_MEDIA_ENDS,
 )
 RESPONSES = Dialect(
     "responses",
     hints=(b"response.completed", b"response.failed", b"response.incomplete", b'"error"'),
     terminal_types=frozenset({"response.completed", "response.failed", "response.incomplete"}),
+    error_types=frozenset({"error"}),
 )
-ANTHROPIC = Dialect("anthropic", hints=(b"message_stop", b'"error"'), terminal_types=frozenset({"message_stop"}))
+ANTHROPIC = Dialect(
+    "anthropic",
+    hints=(b"message_stop", b'"error"'),
+    terminal_types=frozenset({"message_stop"}),
+    error_types=frozenset({"error"}),
+)

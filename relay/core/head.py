@@ -10,8 +10,10 @@ Headers = Sequence[tuple[str, str]]
 # An allow-list: what is not named here (Set-Cookie, Access-Control-*, X-Accel-*, Location, …) never reaches a caller.
 _PASSED = frozenset({"retry-after", "retry-after-ms", "x-should-retry", "content-disposition", "request-id"})
 _PASSED_PREFIXES = ("openai-processing", "openai-version", "openai-model", "anthropic-ratelimit-", "x-ratelimit-")
-# What gunicorn would refuse to send must not get that far: control bytes and anything outside of latin-1.
-_SAFE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4096}\Z")
+# What gunicorn would refuse to send must not get that far: control bytes; and of other bytes nobody knows the encoding.
+_SAFE_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}\Z")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_ACTIVE = re.compile(r"html|xml")
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 HEADERS_MAX = 100
 
@@ -26,17 +28,16 @@ def framing(headers: Headers, *, http11: bool) -> BodyDecoder:
     Raises BadHead where two readers could disagree about its end.
     """
     codings = _values(headers, "transfer-encoding")
-    lengths = set(_values(headers, "content-length"))
+    lengths = _values(headers, "content-length")
     if codings:
         if lengths or not http11 or [c.lower() for c in codings] != ["chunked"]:
             raise BadHead("transfer-encoding")
         return Chunked()
     if not lengths:
         return UntilClose()
-    length = lengths.pop()
-    if lengths or not _DIGITS.match(length):
+    if len(lengths) > 1 or not _DIGITS.match(lengths[0]):
         raise BadHead("content-length")
-    return ByLength(int(length))
+    return ByLength(int(lengths[0]))
 
 
 def keeps_alive(headers: Headers, *, http11: bool) -> bool:
@@ -48,7 +49,7 @@ def keeps_alive(headers: Headers, *, http11: bool) -> bool:
 def content_type(headers: Headers) -> str:
     """The media type with its parameters, or the type of unknown bytes."""
     values = _values(headers, "content-type")
-    return values[0] if values and _SAFE_VALUE.match(values[0]) else "application/octet-stream"
+    return values[0] if values and values[0] and _SAFE_VALUE.match(values[0]) else "application/octet-stream"
 
 
 def is_event_stream(media_type: str) -> bool:
@@ -57,9 +58,8 @@ def is_event_stream(media_type: str) -> bool:
 
 def served_as(media_type: str) -> str:
     """The type under which the body goes on: a page from an upstream must not become a page of ours."""
-    kind = media_type.split(";", 1)[0].strip().lower()
-    active = kind in ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
-    return "text/plain; charset=utf-8" if active else media_type
+    kind = media_type.split(";", 1)[0].lower()
+    return "text/plain; charset=utf-8" if _ACTIVE.search(kind) else media_type
 
 
 def is_encoded(headers: Headers) -> bool:
@@ -78,6 +78,7 @@ def passed_on(headers: Headers, secrets: Iterable[str], *, rate_limits: bool) ->
         for name, value in headers
         if _is_passed(name.lower(), rate_limits)
         and name.lower() not in named
+        and _TOKEN.match(name)
         and _SAFE_VALUE.match(value)
         and not any(secret in value for secret in hidden)
     ]
@@ -95,4 +96,4 @@ def _nominated(headers: Headers) -> set[str]:
 
 
 def _values(headers: Headers, name: str) -> list[str]:
-    return [value.strip() for key, value in headers if key.lower() == name]
+    return [value.strip(" \t") for key, value in headers if key.lower() == name]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from relay.core.errors import RelayError
+from relay.core.reading import read
 
 MODEL_CHARACTERS_MAX = 128
 
@@ -33,43 +34,46 @@ class Ask(msgspec.Struct):
 
 
 _ask = msgspec.json.Decoder(Ask)
-_any_object = msgspec.json.Decoder(dict[str, Any])
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_any_values: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+_COUNTED = ("model", "stream")
 
 
 def read_ask(body: bytes) -> Ask:
     """Return what a JSON body asks for. Raises RelayError invalid_request."""
     try:
         ask = _ask.decode(body)
-    except msgspec.ValidationError as error:
-        raise RelayError("invalid_request", _explained(str(error))) from None
+    except msgspec.ValidationError as error:  # its text names the member and the types, never the value
+        raise RelayError("invalid_request", f"The request body is not valid: {_place(str(error))}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RelayError("invalid_request", "The request body is not a JSON object.") from None
+        raise _not_json() from None
     if len(ask.model) > MODEL_CHARACTERS_MAX:
         raise RelayError("invalid_request", f"'model' is longer than {MODEL_CHARACTERS_MAX} characters.", param="model")
-    if body.count(b'"model"') > 1 or b"\\u" in body:
+    _refuse_other_spellings(_members_of(body))
+    if b"\\u" in body or any(body.count(b'"%s"' % name.encode()) > 1 for name in _COUNTED):
         _refuse_second_names(body)
     return ask
 
 
 def with_usage_asked(body: bytes, ask: Ask) -> bytes:
     """The body with `stream_options.include_usage`; all else stays as the caller wrote it."""
-    if ask.stream_options is not None:
-        fields = _any_object.decode(body)
-        return msgspec.json.encode({**fields, "stream_options": {**ask.stream_options, "include_usage": True}})
+    if b'"stream_options"' in body or b"\\u" in body:
+        options = {**(ask.stream_options or {}), "include_usage": True}
+        return msgspec.json.encode({**_members_of(body), "stream_options": options})
     head, _, rest = body.partition(b"{")
     comma = b"" if rest.lstrip().startswith(b"}") else b","
     return head + b'{"stream_options":{"include_usage":true}' + comma + rest
 
 
 def seed_body(body: bytes) -> bytes:
-    """The body of `/api/chat/stream` as a chat completion: streamed, with defaults only for what is absent (0
-    stays 0).
-    """
-    fields = _any_object.decode(body)
-    unknown = set(fields) - {"model", "messages", "temperature", "max_tokens", "stream"}
-    if unknown or "messages" not in fields or "model" not in fields:
+    """The body of `/api/chat/stream` as a chat completion: streamed, and defaults only for what is absent."""
+    members = _members_of(body)
+    if read(_any_values, body) is None:
+        raise _not_json()
+    unknown = set(members) - {"model", "messages", "temperature", "max_tokens", "stream"}
+    if unknown or "messages" not in members or "model" not in members:
         raise RelayError("invalid_request", "The body takes model, messages, temperature and max_tokens.")
-    return msgspec.json.encode({"temperature": 0.7, "max_tokens": 2000, **fields, "stream": True})
+    return msgspec.json.encode({"temperature": 0.7, "max_tokens": 2000, **members, "stream": True})
 
 
 def forwarded_headers(sent: Callable[[str], str | None], names: Iterable[str]) -> dict[str, str]:
@@ -80,9 +84,26 @@ def forwarded_headers(sent: Callable[[str], str | None], names: Iterable[str]) -
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _explained(problem: str) -> str:
-    """msgspec's text names the member and the types, never the value."""
-    return f"The request body is not valid: {problem}."
+def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
+    """The body's members, each as it was written."""
+    try:
+        return _members.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise _not_json() from None
+
+
+def _not_json() -> RelayError:
+    return RelayError("invalid_request", "The request body is not a JSON object.")
+
+
+def _place(problem: str) -> str:
+    return problem if len(problem) <= MODEL_CHARACTERS_MAX else "a member has the wrong type"
+
+
+def _refuse_other_spellings(members: Mapping[str, object]) -> None:
+    """Servers in Go match names without regard to case: the upstream would bill what the relay did not check."""
+    if any(name not in _COUNTED and name.casefold() in _COUNTED for name in members):
+        raise RelayError("invalid_request", "Write 'model' and 'stream' in lower case.")
 
 
 def _refuse_second_names(body: bytes) -> None:
@@ -97,4 +118,4 @@ def _refuse_second_names(body: bytes) -> None:
     try:
         json.loads(body, object_pairs_hook=once)
     except (ValueError, RecursionError):
-        raise RelayError("invalid_request", "The request body is not a JSON object.") from None
+        raise _not_json() from None

@@ -1,5 +1,8 @@
 """Keeps the upstream's key out of what a caller reads, even where the upstream echoes it."""
 
+# Upstreams without authentication are often given a placeholder ("none", "EMPTY"); it is no secret, and common text.
+SECRET_CHARACTERS_MIN = 8
+
 
 class Scrubber:
     """Replaces `secret` by as many stars, so that lengths stay true.
@@ -10,7 +13,7 @@ class Scrubber:
     __slots__ = ("_held", "_secret", "_stars")
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret.encode()
+        self._secret = secret.encode() if len(secret) >= SECRET_CHARACTERS_MIN else b""
         self._stars = b"*" * len(self._secret)
         self._held = b""
 

@@ -1,11 +1,15 @@
 """What an answer cost: the upstream's own `usage`, read from a JSON body or from a frame. Never a guess."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
+from relay.core.reading import read
+
 # A usage that says something; some servers send `"usage":null` with every chunk.
 USAGE_HINTS = (b'"usage":{', b'"usage": {')
+TOKENS_MAX = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,57 +24,66 @@ class Usage:
         return Usage(later.input_tokens or self.input_tokens, later.output_tokens or self.output_tokens)
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)]
+
+
 class _Counts(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+
+    def as_usage(self) -> Usage | None:
+        input_tokens = self.input_tokens if self.prompt_tokens is None else self.prompt_tokens
+        output_tokens = self.output_tokens if self.completion_tokens is None else self.completion_tokens
+        if input_tokens is None and output_tokens is None:
+            return None
+        return Usage(input_tokens or 0, output_tokens or 0)
 
 
 class _Holder(msgspec.Struct):
-    usage: _Counts | None = None
+    """Raw members: one of another type must not hide the others."""
 
-
-class _Body(msgspec.Struct):
-    usage: _Counts | None = None
-    message: _Holder | None = None
-    response: _Holder | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = msgspec.Raw()
 
 
 class _Chunk(msgspec.Struct):
     choices: list[msgspec.Raw]
-    usage: _Counts | None = None
+    usage: dict[str, msgspec.Raw] | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
-_decoder = msgspec.json.Decoder(_Body)
-_chunk_decoder = msgspec.json.Decoder(_Chunk)
+_counts = msgspec.json.Decoder(_Counts)
+_holder = msgspec.json.Decoder(_Holder)
+_chunk = msgspec.json.Decoder(_Chunk)
 
 
-def usage_in(data: bytes) -> Usage | None:
+def usage_in(text: bytes) -> Usage | None:
     """Return the usage within one JSON text (chat, completions, embeddings, responses, messages), or None."""
-    try:
-        body = _decoder.decode(data)
-    except msgspec.MsgspecError:
+    body = read(_holder, text)
+    if body is None:
         return None
-    for holder in (body, body.response, body.message):
-        if holder is not None and holder.usage is not None:
-            counts = holder.usage
-            return Usage(
-                counts.prompt_tokens or counts.input_tokens or 0,
-                counts.completion_tokens or counts.output_tokens or 0,
-            )
-    return None
+    return _usage_of(body) or _within(body.response) or _within(body.message)
 
 
-def is_usage_only(data: bytes) -> bool:
+def is_usage_only(text: bytes) -> bool:
     """Whether a chunk carries nothing but the usage. A client that did not ask may fail on its empty `choices`."""
-    try:
-        chunk = _chunk_decoder.decode(data)
-    except msgspec.MsgspecError:
-        return False
-    return not chunk.choices and chunk.usage is not None
+    chunk = read(_chunk, text)
+    return chunk is not None and not chunk.choices and chunk.usage is not None and not bytes(chunk.error)
 
 
 def cost_usd(usage: Usage, input_usd_per_million: float, output_usd_per_million: float) -> float:
     """US dollars for this usage at these prices."""
     return (usage.input_tokens * input_usd_per_million + usage.output_tokens * output_usd_per_million) / 1_000_000
+
+
+def _usage_of(body: _Holder) -> Usage | None:
+    counts = read(_counts, bytes(body.usage))
+    return None if counts is None else counts.as_usage()
+
+
+def _within(raw: msgspec.Raw) -> Usage | None:
+    body = read(_holder, bytes(raw))
+    return None if body is None else _usage_of(body)

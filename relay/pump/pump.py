@@ -68,7 +68,7 @@ class Pump:
         """Pump the exchange's body into the open response; `pending`: what is owed before it. Returns what tells
         gunicorn that all is done.
         """
-        source = Source(exchange.upstream)
+        source = Source(exchange.upstream, self._bounds.pending_bytes_max)
         stream = Stream(source, wire, exchange.flow, self._sweep, self._bounds)
         stream.sink.pending = pending
         self.live[stream] = exchange.key_id

@@ -29,10 +29,11 @@ class Answer(Protocol):
 class Source:
     """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
 
-    __slots__ = ("_answer", "_io", "_on_readable", "_sock", "buffered", "decoder")
+    __slots__ = ("_answer", "_io", "_on_readable", "_read_bytes_max", "_sock", "buffered", "decoder")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, read_bytes_max: int = READ_BYTES_MAX) -> None:
         self._answer = answer
+        self._read_bytes_max = min(read_bytes_max, READ_BYTES_MAX)
         self.decoder = answer.decoder
         self._sock, self.buffered = upstream_socket(answer.response)
         self._io: Any = None
@@ -61,7 +62,7 @@ class Source:
     def read(self) -> bytes | None:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
         try:
-            return self._sock.recv(READ_BYTES_MAX)
+            return self._sock.recv(self._read_bytes_max)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
         except ssl.SSLWantWriteError:

@@ -26,12 +26,13 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The longest times of a stream, in seconds."""
+    """The bounds of a stream: times in seconds, and how much may wait for its caller."""
 
     heartbeat_seconds: float
     idle_seconds_max: float
     total_seconds_max: float
     slow_reader_seconds_max: float
+    pending_bytes_max: int
 
 
 def guarded(callback: "Callable[Concatenate[Stream, P], None]") -> "Callable[Concatenate[Stream, P], None]":

@@ -1,10 +1,16 @@
-"""Request rates in the memory of one process: an exact moving window of 60 seconds per key, by the `limits` library."""
+"""Request rates in the memory of one process: an exact moving window of 60 seconds per key.
 
+By hand: the `limits` library's memory never forgets a key, looks through all of them up to a hundred times a second,
+and stands on the wall clock, which, set back by an hour, would refuse everything for an hour.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+WINDOW_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +24,31 @@ class RateState:
 
 
 class MemoryRates:
-    """Hits per key. Built inside the worker, after the patching: the storage starts a timer."""
+    """Hits per key. `clock`: seconds, never set back."""
 
-    def __init__(self) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # the times of the requests that were counted; the key that was hit last stands last
+        self._windows: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def hit(self, key_id: str, per_minute: int, now: float) -> RateState:
-        """Count one request if it still fits; `now` in seconds of the wall clock, on which the library's windows
-        run.
+    def hit(self, key_id: str, per_minute: int) -> RateState:
+        """Count one request if it still fits into the last 60 seconds; a refused one is not counted.
+
+        `per_minute`: 1 or more.
         """
-        item = RateLimitItemPerMinute(per_minute)
-        allowed = self._limiter.hit(item, key_id)
-        stats = self._limiter.get_window_stats(item, key_id)
-        return RateState(allowed, per_minute, stats.remaining, max(0.0, stats.reset_time - now))
+        now = self._clock()
+        self._forget_until(now - WINDOW_SECONDS)
+        window = self._windows.setdefault(key_id, deque())
+        while window and window[0] < now - WINDOW_SECONDS:
+            window.popleft()
+        allowed = len(window) < per_minute
+        if allowed:
+            window.append(now)
+            self._windows.move_to_end(key_id)
+        return RateState(allowed, per_minute, max(0, per_minute - len(window)), window[0] + WINDOW_SECONDS - now)
+
+    def _forget_until(self, start: float) -> None:
+        """Drop keys without a request since `start`: two at a time, for each hit adds one at most."""
+        for key_id, window in list(islice(self._windows.items(), 2)):
+            if window[-1] < start:
+                del self._windows[key_id]

@@ -1,6 +1,6 @@
 """The tables. Times are UTC epoch seconds."""
 
-from sqlalchemy import JSON, Column, Double, ForeignKey, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -26,4 +26,26 @@ key_secrets = Table(
     Column("last4", String, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
+)
+
+# One row per request of a known key. The caller may choose its request's id, so the id alone is not unique: whoever
+# always sent the same would be billed once. No foreign key: a row must not wait for ever for a key that is gone.
+usage = Table(
+    "usage",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("begun_at", Double, primary_key=True, index=True),
+    Column("request_id", String, primary_key=True),
+    Column("route", String, nullable=False),
+    Column("model", String),
+    Column("upstream", String),
+    Column("status", Integer, nullable=False),
+    Column("end", String, nullable=False),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cost_usd", Double),
+    Column("duration_ms", Double, nullable=False),
+    Column("ttft_ms", Double),
+    Column("bytes_out", BigInteger, nullable=False),
+    Column("frames_out", BigInteger, nullable=False),
 )

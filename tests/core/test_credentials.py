@@ -47,10 +47,11 @@ def test_no_credential_is_missing_and_says_what_to_send() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "", " ", "Bearer", "Bearer ", "Bearer\t", "Bearer a b", "Bearer\tk", "Bearer \tk", f"Bearer {KEY},{KEY}", "Bearer k,",
-        f"Bearer {KEY}, Bearer {KEY}", f"Basic {KEY}", f"Digest {KEY}", f"Token {KEY}", KEY, f"Bearer: {KEY}", f"Bearer{KEY}",
-        f"xBearer {KEY}", f"Bearer {KEY}\n", f"\nBearer {KEY}", f"Bearer\u00a0{KEY}", f"\u00a0Bearer {KEY}", "Bearer kä", "Bearer k\0",
-        "Bearer \xc0\xaf", "Bearer k\x7f", f"Βearer {KEY}", "Bearer \ud800", "Bearer " + " " * 9_000,
+        "", " ", "Bearer", "Bearer ", "Bearer\t", "Bearer a b", "Bearer\tk", "Bearer \tk", "Bearer k,", KEY,
+        f"Bearer {KEY},{KEY}", f"Bearer {KEY}, Bearer {KEY}", f"Bearer: {KEY}", f"Bearer{KEY}", f"xBearer {KEY}",
+        f"Basic {KEY}", f"Digest {KEY}", f"Token {KEY}", f"\u0392earer {KEY}", f"Bearer {KEY}\n", f"\nBearer {KEY}",
+        f"Bearer\u00a0{KEY}", f"\u00a0Bearer {KEY}", "Bearer kä", "Bearer k\0", "Bearer \xc0\xaf", "Bearer k\x7f",
+        "Bearer \ud800", "Bearer " + " " * 9_000,
     ],
 )  # fmt: skip
 def test_a_malformed_header_is_refused_like_an_unknown_key(value: str) -> None:

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.dialects import ANTHROPIC, OPENAI, RESPONSES, Dialect
-from relay.core.flow import Ending, SseFlow
+from relay.core.flow import Ending
 from relay.core.scrub import Scrubber
 from relay.core.sse import PING
+from relay.core.sse_flow import SseFlow
+from relay.core.usage import Usage, is_usage_only
 from tests.core.streams import (
     BOM,
     CORPUS,
@@ -114,11 +116,16 @@ def test_a_block_without_data_never_goes_out_but_as_a_comment_before_any_id(body
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_the_bytes_of_data_lines_and_comments_are_not_changed(name: str) -> None:
-    sent, ending = relayed(flow_for(RESPONSES), [CORPUS[name]])  # nothing here is its last word
-    kept = (b"data:", b"event:", b"retry:", b":")
-    meant = [line for lines in blocks(CORPUS[name]) for line in lines if line.startswith(kept)]
+    sent, _ = relayed(flow_for(RESPONSES), [CORPUS[name]])  # nothing here is its last word
     if name not in ("event only", "mixed block without data"):
-        assert [line for lines in blocks(b":\n" + sent) for line in lines if line.startswith(kept)][1:] == meant
+        assert kept_lines(b": lead\n" + sent)[1:] == kept_lines(CORPUS[name])
+
+
+def kept_lines(body: bytes) -> list[bytes]:
+    lines = [
+        line for lines in blocks(body) for line in lines if line.startswith((b"data:", b"event:", b"retry:", b":"))
+    ]
+    return [line for line in lines if line[1:4] != BOM]  # how a second BOM is made harmless
 
 
 def test_plain_frames_of_one_read_go_out_in_one_piece_and_untouched() -> None:
@@ -172,3 +179,21 @@ def test_the_upstreams_key_is_starred_out_in_every_kind_of_line() -> None:
         sent, _ = relayed(flow_for(secret=key.decode()), parts)
         assert b"canary" not in sent, parts
         assert sent.count(b"*" * len(key)) == 5
+
+
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+
+
+def test_a_frame_for_the_relay_alone_is_counted_and_not_shown_at_every_split_point() -> None:
+    body = LAST + USAGE + b"data: [DONE]\n\n"
+    for parts in every_cut(body):
+        flow = SseFlow(OPENAI, Scrubber(""), CAP, is_usage_only)
+        sent, ending = relayed(flow, parts)
+        assert (sent, ending.last, flow.frames, flow.usage) == (LAST, b"data: [DONE]\n\n", 2, Usage(3, 4)), parts
+
+
+@pytest.mark.parametrize("hidden", [b"id: 7\nretry: 5\n\n" + USAGE, b"id: 7\nretry: 5\n" + USAGE])
+def test_a_frame_that_is_not_shown_takes_no_id_and_no_retry_with_it(hidden: bytes) -> None:
+    sent, _ = relayed(SseFlow(OPENAI, Scrubber(""), CAP, is_usage_only), [hidden + LAST])
+    heard = read(sent)
+    assert (heard.events[0].last_id, heard.retry) == (b"7", 5)

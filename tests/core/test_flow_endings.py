@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from relay.core.dialects import ANTHROPIC, MEDIA, OPENAI, RESPONSES, Dialect
 from relay.core.errors import IN_STREAM
-from relay.core.flow import Ending, SseFlow
+from relay.core.flow import Ending
 from relay.core.scrub import Scrubber
+from relay.core.sse_flow import SseFlow
 from relay.core.usage import Usage
 from tests.core.streams import read
 

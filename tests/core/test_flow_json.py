@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.dialects import ANTHROPIC, OPENAI, RESPONSES, Dialect
-from relay.core.flow import JSON_BYTES_MAX, WRAPPED_BYTES_MAX, Ending, PlainFlow, WrappedFlow
+from relay.core.flow import Ending
+from relay.core.plain_flow import JSON_BYTES_MAX, WRAPPED_BYTES_MAX, PlainFlow, WrappedFlow
 from relay.core.scrub import Scrubber
 from relay.core.usage import Usage
 from tests.core.streams import every_cut, openai_events, pieces, read

@@ -53,8 +53,10 @@ def test_a_second_length_is_refused(values: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "identity", "gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "xchunked", "chunked;q=1", "\x0bchunked",
-     "chunked\xa0", "\x85chunked"],
+    [
+        "", "identity", "gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "xchunked", "chunked;q=1",
+        "\x0bchunked", "chunked\xa0", "\x85chunked",
+    ],
 )  # fmt: skip
 def test_a_transfer_coding_other_than_chunked_is_refused(value: str) -> None:
     with pytest.raises(BadHead):
@@ -74,7 +76,14 @@ def test_an_http_1_0_answer_is_never_chunked() -> None:
 
 @pytest.mark.parametrize(
     ("value", "kept"),
-    [("keep-alive", True), ("close", False), ("Close", False), ("keep-alive, close", False), ("x-close", True), ("", True)],
+    [
+        ("keep-alive", True),
+        ("close", False),
+        ("Close", False),
+        ("keep-alive, close", False),
+        ("x-close", True),
+        ("", True),
+    ],
 )
 def test_a_connection_is_kept_unless_the_upstream_closes_it(value: str, kept: bool) -> None:
     assert keeps_alive([("Connection", value)], http11=True) is kept
@@ -86,7 +95,9 @@ def test_a_later_connection_header_counts_too() -> None:
     assert not keeps_alive([("Connection", "keep-alive"), ("connection", "CLOSE")], http11=True)
 
 
-@pytest.mark.parametrize("headers", [[], [("Content-Type", "")], [("Content-Type", "a/b\x00")], [("Content-Type", "€/b")]])
+@pytest.mark.parametrize(
+    "headers", [[], [("Content-Type", "")], [("Content-Type", "a/b\x00")], [("Content-Type", "€/b")]]
+)
 def test_an_absent_or_unusable_media_type_is_that_of_unknown_bytes(headers: list[tuple[str, str]]) -> None:
     assert content_type(headers) == "application/octet-stream"
 
@@ -121,21 +132,55 @@ def test_other_types_are_served_as_they_are(kind: str) -> None:
     assert served_as(kind) == kind
 
 
-@pytest.mark.parametrize(("value", "encoded"), [("gzip", True), ("identity, br", True), ("Identity", False), ("", False)])
+@pytest.mark.parametrize(
+    ("value", "encoded"), [("gzip", True), ("identity, br", True), ("Identity", False), ("", False)]
+)
 def test_a_compressed_body_is_noticed(value: str, encoded: bool) -> None:
     assert is_encoded([("content-encoding", value)]) is encoded
     assert is_encoded([("Content-Encoding", "identity"), ("Content-Encoding", value)]) is encoded
     assert not is_encoded([])
 
 
-@pytest.mark.parametrize("name", ["Retry-After", "retry-after-ms", "X-Should-Retry", "openai-processing-ms", "request-id"])
+@pytest.mark.parametrize(
+    "name", ["Retry-After", "retry-after-ms", "X-Should-Retry", "openai-processing-ms", "request-id"]
+)
 def test_what_is_listed_passes(name: str) -> None:
     assert passed_on([(name, "1")], [KEY], rate_limits=False) == [(name, "1")]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["Set-Cookie", "Access-Control-Allow-Origin", "X-Accel-Redirect", "X-Accel-Buffering", "Location", "Content-Encoding", "Content-Length", "Connection", "Keep-Alive", "Transfer-Encoding", "Trailer", "Upgrade", "Proxy-Authenticate", "WWW-Authenticate", "Server", "Date", "Via", "Link", "Content-Security-Policy", "Strict-Transport-Security", "Clear-Site-Data", "Refresh", "openai-organization", "X-Request-Id", "Vary", "Content-Type", "Cache-Control", "Relay-Error-Source", "Alt-Svc"],
+    [
+        "Set-Cookie",
+        "Access-Control-Allow-Origin",
+        "X-Accel-Redirect",
+        "X-Accel-Buffering",
+        "Location",
+        "Content-Encoding",
+        "Content-Length",
+        "Connection",
+        "Keep-Alive",
+        "Transfer-Encoding",
+        "Trailer",
+        "Upgrade",
+        "Proxy-Authenticate",
+        "WWW-Authenticate",
+        "Server",
+        "Date",
+        "Via",
+        "Link",
+        "Content-Security-Policy",
+        "Strict-Transport-Security",
+        "Clear-Site-Data",
+        "Refresh",
+        "openai-organization",
+        "X-Request-Id",
+        "Vary",
+        "Content-Type",
+        "Cache-Control",
+        "Relay-Error-Source",
+        "Alt-Svc",
+    ],
 )
 def test_what_is_not_listed_never_passes(name: str) -> None:
     for spelling in (name, name.lower(), name.upper()):
@@ -155,7 +200,9 @@ def test_what_connection_nominates_does_not_pass(value: str) -> None:
 
 @pytest.mark.parametrize("value", [f"Bearer {KEY}", KEY, f'"{KEY}"'])
 def test_a_header_that_echoes_the_key_does_not_pass(value: str) -> None:
-    assert passed_on([("retry-after", value), ("request-id", "a")], ["", KEY], rate_limits=False) == [("request-id", "a")]
+    assert passed_on([("retry-after", value), ("request-id", "a")], ["", KEY], rate_limits=False) == [
+        ("request-id", "a")
+    ]
 
 
 @given(st.sampled_from(["retry-after", "x-ratelimit-", "openai-version"]), st.text(max_size=5), st.text(max_size=20))
@@ -169,6 +216,11 @@ def test_nothing_passes_that_gunicorn_would_refuse_to_send(stem: str, suffix: st
 @pytest.mark.parametrize("name", ["x-ratelimit-(a)", "openai-version a", "openai-version\r\nX", "x-ratelimit-ä"])
 def test_a_header_name_that_is_no_token_does_not_pass(name: str) -> None:
     assert passed_on([(name, "1")], [], rate_limits=True) == []
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\0", "a\x7f", "\x1b[0m", "caf\xe9", "€"])
+def test_control_bytes_and_text_that_is_no_ascii_do_not_pass(value: str) -> None:
+    assert passed_on([("request-id", value)], [], rate_limits=False) == []
 
 
 def test_a_very_long_value_does_not_pass() -> None:

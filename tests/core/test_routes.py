@@ -20,7 +20,7 @@ def test_every_relayed_route_of_the_contract_is_there_and_no_path_stands_twice()
 @pytest.mark.parametrize("name", [*POSTED, *MEDIA_ROUTES])
 def test_a_route_goes_to_the_same_place_below_the_base_url(name: str) -> None:
     route = BY_PATH[f"/v1/{name}"]
-    assert (route.upstream_path, route.method, route.always_streams, route.flat_errors) == (f"/{name}", "POST", False, False)
+    assert (route.upstream_path, route.method) == (f"/{name}", "POST")
 
 
 def test_the_list_of_models_is_a_get() -> None:
@@ -38,7 +38,8 @@ def test_each_route_speaks_the_dialect_of_its_api() -> None:
     assert BY_PATH["/v1/messages"].dialect is ANTHROPIC
     assert BY_PATH["/v1/responses"].dialect is RESPONSES
     assert all(BY_PATH[f"/v1/{name}"].dialect is MEDIA for name in MEDIA_ROUTES)
-    assert all(BY_PATH[path].dialect is OPENAI for path in ("/v1/chat/completions", "/v1/completions", "/api/chat/stream"))
+    openai = ("/v1/chat/completions", "/v1/completions", "/api/chat/stream")
+    assert all(BY_PATH[path].dialect is OPENAI for path in openai)
 
 
 def test_only_uploads_may_be_multipart() -> None:
@@ -50,3 +51,8 @@ def test_only_uploads_may_be_multipart() -> None:
 def test_an_upstreams_path_is_fixed_and_plain(route: Route) -> None:
     assert re.fullmatch(r"(/[a-z]+)+", route.upstream_path)
     assert re.fullmatch(r"(/[a-z0-9]+)+", route.path)
+
+
+def test_only_the_routes_that_know_stream_options_are_asked_for_their_usage() -> None:
+    asked = ["/v1/chat/completions", "/v1/completions", "/api/chat/stream"]
+    assert [route.path for route in ROUTES if route.usage_on_request] == asked

@@ -15,7 +15,7 @@ def scrubbed(secret: str, parts: list[bytes]) -> bytes:
     return b"".join(map(scrubber.feed, parts)) + scrubber.flush()
 
 
-@pytest.mark.parametrize("body", [b"KEY", b"a KEY b", b"KEYKEY", b"sk-KEY", b"sk-canarKEY-01sk", b"sk-canary-0123_", b""])
+@pytest.mark.parametrize("body", [b"KEY", b"a KEY b", b"KEYKEY", b"sk-KEY", b"sk-canarKEY-01sk", b"sk-canary-01_", b""])
 def test_the_key_is_replaced_at_every_split_point(body: bytes) -> None:
     body = body.replace(b"KEY", KEY.encode())
     for parts in every_cut(body):

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.usage import USAGE_HINT, Usage, cost_usd, usage_in
+from relay.core.usage import USAGE_HINTS, Usage, cost_usd, is_usage_only, usage_in
 
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.dictionaries(st.sampled_from(["usage", "message", "choices"]), inner) | st.lists(inner, max_size=2)
+    ),
+)
 count = st.integers(0, 10**9)
 
 
@@ -31,31 +37,60 @@ def test_the_usage_is_read_where_each_api_tells_it(text: bytes, usage: Usage | N
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"[]", b"null", b'"usage"', b"[DONE]", b'{"usage":1}', b'{"usage":{"prompt_tokens":"3"}}', b'{"usage":{', b'{"usage":"\xff"}',
-     b'{"usage":{"prompt_tokens":-1}}', b'{"usage":{}}', b'{"usage":{"type":"duration","seconds":7}}'],
+    [
+        b"", b"[]", b"null", b'"usage"', b"[DONE]", b'{"usage":1}', b'{"usage":{"prompt_tokens":"3"}}', b'{"usage":{',
+        b'{"usage":"\xff"}', b'{"usage":{}}', b'{"usage":{"type":"duration","seconds":7}}',
+        b'{"usage":{"prompt_tokens":-1}}', b'{"usage":{"prompt_tokens":99999999999999999999}}',
+    ],
 )  # fmt: skip
 def test_what_is_no_usage_is_unknown_and_not_zero(text: bytes) -> None:
     assert usage_in(text) is None
 
 
 def test_a_message_beside_the_usage_does_not_hide_it() -> None:
-    assert usage_in(b'{"message":"done","response":"text","usage":{"prompt_tokens":3,"completion_tokens":4}}') == Usage(3, 4)
+    for name in (b"message", b"response"):
+        assert usage_in(b'{"%s":"text","usage":{"prompt_tokens":3,"completion_tokens":4}}' % name) == Usage(3, 4)
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.dictionaries(st.sampled_from(["usage", "message"]), x)))
+@given(JSON)
 def test_no_json_fails_the_reading(value: object) -> None:
-    usage_in(json.dumps(value).encode())
+    text = json.dumps(value).encode()
+    assert isinstance(usage_in(text), Usage | None)
+    assert is_usage_only(text) in (True, False)
 
 
-def test_deep_nesting_is_no_usage() -> None:
-    assert usage_in(b'{"usage":' + b"[" * 9_999 + b"]" * 9_999 + b"}") is None
+@pytest.mark.parametrize("name", [b"usage", b"x", b"choices"])
+def test_deep_nesting_is_no_usage(name: bytes) -> None:
+    text = b'{"%s":' % name + b"[" * 9_999 + b"]" * 9_999 + b"}"
+    assert usage_in(text) is None
+    assert not is_usage_only(text)
 
 
-@given(count, count)
-def test_what_an_upstream_writes_is_found_by_its_hint(prompt: int, completion: int) -> None:
-    text = json.dumps({"usage": {"prompt_tokens": prompt, "completion_tokens": completion}}).encode()
-    assert USAGE_HINT in text
+@given(count, count, st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_what_an_upstream_writes_is_found_by_a_hint(prompt: int, completion: int, style: tuple[str, str]) -> None:
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion}
+    text = json.dumps({"usage": counts}, separators=style).encode()
+    assert any(hint in text for hint in USAGE_HINTS)
     assert usage_in(text) == Usage(prompt, completion)
+
+
+@pytest.mark.parametrize(
+    ("data", "alone"),
+    [
+        (b'{"id":"a","choices":[],"usage":{"prompt_tokens":1}}', True),
+        (b'{"choices":[],"usage":{}}', True),
+        (b'{"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}', False),
+        (b'{"choices":[],"usage":null,"prompt_filter_results":[]}', False),
+        (b'{"choices":[]}', False),
+        (b'{"usage":{"prompt_tokens":1}}', False),
+        (b'{"choices":null,"usage":{"prompt_tokens":1}}', False),
+        (b'{"choices":[],"usage":{"prompt_tokens":1},"error":{"message":"no"}}', False),
+        (b"[DONE]", False),
+        (b"", False),
+    ],
+)
+def test_a_chunk_is_for_the_relay_alone_only_if_it_holds_nothing_else(data: bytes, alone: bool) -> None:
+    assert is_usage_only(data) is alone
 
 
 def test_later_figures_replace_earlier_ones_and_nothing_replaces_nothing() -> None:

@@ -1,16 +1,16 @@
-"""What the live tests of streams share: what is asked, how an upstream says it, how the end is read, and what is owed after."""
+"""What the live tests of streams share: what is asked, how it is said, how the end is read, what is owed after."""
 
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.live.bench import leaks
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection, PeerGone
 from tests.live.bench.relay_process import RelayProcess
-from tests.live.bench.scripts import CHUNKED, CLOSE, Script, chat_frame, every_request, length, sse_head
+from tests.live.bench.scripts import CHUNKED, CLOSE, Script, chat_frame, chat_stream, every_request, length, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, Head, chunk
@@ -92,6 +92,12 @@ def ask(caller: RawCaller, value: object = STREAM, path: str = CHAT, key: str | 
     return caller.read_answer_head()
 
 
+def get(caller: RawCaller, path: str, *headers: tuple[str, str], key: str | None = None) -> Head:
+    """GET, and read the answer's head."""
+    caller.get(path, headers, key)
+    return caller.read_answer_head()
+
+
 def refusal(caller: RawCaller, head: Head) -> tuple[int, str]:
     """Status and code of an answer in the shape of OpenAI's errors, which must be our own."""
     assert head.header("relay-error-source") == "relay"
@@ -100,6 +106,19 @@ def refusal(caller: RawCaller, head: Head) -> tuple[int, str]:
     assert head.header("x-request-id")
     assert head.header("cache-control") == "no-store"
     return head.status, error["code"]
+
+
+def fill_the_pool(upstream: ScriptedUpstream, new_caller: Callable[[], RawCaller]) -> None:
+    """Leave two idle connections to the upstream: what is sent on one of them is sent at once."""
+    callers = [new_caller(), new_caller()]
+    upstream.answer(saying(chat_stream("Hello"), pause_seconds=0.02))
+    for caller in callers:
+        caller.post(CHAT, STREAM)
+    for caller in callers:
+        assert caller.read_head()[0] == 200
+        caller.read_all()
+        caller.close()
+    until(lambda: (upstream.open, upstream.busy) == (2, 0), what="two idle connections")
 
 
 def error_code(frame: bytes) -> str:

@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any
 
 import openai
+from openai import OpenAI
 
 ASK: Any = [{"role": "user", "content": "What is a relay?"}]
-ODD_FORMS = os.environ["ODD_FORMS"].split()
 SLOW_ODD_FORMS = ["ids", "retry", "comments", "crlf"]
+SLOW_MODELS = ["mock-n5-i1500000", "mock-n3-d3000000", "fault-429-d2000000"]
+FAST_MODELS = ["mock-n50", "fault-429", "fault-404", "fault-401", "fault-reset", "fault-eof-no-done"]
 
-client = openai.OpenAI(base_url=os.environ["RELAY_URL"], api_key=os.environ["RELAY_KEY"], max_retries=0)
+Attempts = dict[str, Callable[[], object]]
 
 
 def numbers(text: str) -> list[int]:
@@ -33,17 +35,17 @@ def read(create: Callable[[], Iterable[Any]], text_of: Callable[[Any], str | Non
     return {"numbers": numbers("".join(text_of(event) or "" for event in events)), "opened_seconds": opened_seconds}
 
 
-def chat(model: str) -> dict[str, Any]:
+def chat(client: OpenAI, model: str) -> dict[str, Any]:
     create = client.chat.completions.create
     return read(lambda: create(model=model, messages=ASK, stream=True), lambda chunk: chunk.choices[0].delta.content)
 
 
-def completions(model: str) -> dict[str, Any]:
+def completions(client: OpenAI, model: str) -> dict[str, Any]:
     create = client.completions.create
     return read(lambda: create(model=model, prompt="What?", stream=True), lambda chunk: chunk.choices[0].text)
 
 
-def responses(model: str) -> dict[str, Any]:
+def responses(client: OpenAI, model: str) -> dict[str, Any]:
     create = client.responses.create
     return read(
         lambda: create(model=model, input="What?", stream=True),
@@ -51,43 +53,39 @@ def responses(model: str) -> dict[str, Any]:
     )
 
 
-def whole_answers() -> list[list[int]]:
+def whole_answers(client: OpenAI) -> list[list[int]]:
     chosen = client.chat.completions.create(model="mock-n3", messages=ASK).choices[0].message.content
     completed = client.completions.create(model="mock-n3", prompt="What?").choices[0].text
     response = client.responses.create(model="mock-n3", input="What?").output_text
     return [numbers(chosen or ""), numbers(completed), numbers(response)]
 
 
-def usage() -> list[Any]:
+def usage(client: OpenAI) -> list[Any]:
     options: Any = {"include_usage": True}
     chunks = client.chat.completions.create(model="mock-n3", messages=ASK, stream=True, stream_options=options)
-    return [len(chunk.choices) or chunk.usage.completion_tokens for chunk in chunks if not chunk.choices or chunk.usage]
+    return [[len(chunk.choices), chunk.usage.completion_tokens] for chunk in chunks if chunk.usage or not chunk.choices]
 
 
-def embeddings() -> list[int]:
+def embeddings(client: OpenAI) -> list[int]:
     answer = client.embeddings.create(model="demo", input=["one", "two"])
     return [len(item.embedding) for item in answer.data]
 
 
-def models() -> list[str]:
+def models(client: OpenAI) -> list[str]:
     return [model.id for model in client.models.list()]
 
 
-def wrong_key() -> None:
-    openai.OpenAI(base_url=client.base_url, api_key="rk_unknown", max_retries=0).models.list()
-
-
-def asked_again(fault: str) -> int:
+def asked(client: OpenAI, model: str) -> int:
     """How often the upstream is asked when the client may ask three times."""
     before = stats()["requests"]
     try:
-        client.with_options(max_retries=2).chat.completions.create(model=fault, messages=ASK)
+        client.with_options(max_retries=2).chat.completions.create(model=model, messages=ASK)
     except openai.InternalServerError:
         return stats()["requests"] - before
     raise AssertionError("the fault was no fault")
 
 
-def closed_early(model: str) -> float:
+def closed_early(client: OpenAI, model: str) -> float:
     """Seconds from closing a stream to its upstream's being stopped."""
     stream = client.chat.completions.create(model=model, messages=ASK, stream=True)
     next(stream)
@@ -103,42 +101,52 @@ def stats() -> dict[str, int]:
         return dict(json.load(answer))
 
 
+def streams(client: OpenAI, streamed_models: list[str]) -> Attempts:
+    routes = {"chat": chat, "completions": completions, "responses": responses}
+    return {f"{name} {model}": partial(route, client, model) for name, route in routes.items() for model in streamed_models}
+
+
+def slow(client: OpenAI) -> Attempts:
+    odd = [f"fault-{form}-n2-i1500000" for form in SLOW_ODD_FORMS]
+    return {**streams(client, SLOW_MODELS), **{f"chat {model}": partial(chat, client, model) for model in odd}}
+
+
+def fast(client: OpenAI, odd_forms: list[str]) -> Attempts:
+    whole = {attempt.__name__: partial(attempt, client) for attempt in (whole_answers, usage, embeddings, models)}
+    stranger = {"wrong key": partial(models, client.with_options(api_key="rk_unknown"))}
+    return {**whole, **stranger, **streams(client, FAST_MODELS + [f"fault-{form}" for form in odd_forms])}
+
+
+def counting(client: OpenAI) -> Attempts:
+    """What looks at the upstream's counters: no other may begin meanwhile, or be cancelled."""
+    return {
+        "asked fault-500": partial(asked, client, "fault-500"),
+        "asked fault-redirect": partial(asked, client, "fault-redirect"),
+        "closed early": partial(closed_early, client, "mock-n1000-i50000"),
+        "closed during silence": partial(closed_early, client, "mock-n2-i20000000"),
+    }
+
+
 def outcome(attempt: Callable[[], object]) -> object:
-    """What it returns, or the error that the client raised."""
+    """What it returns, or what it raised: an error of the client's own, or anything else."""
     try:
         return attempt()
     except openai.APIError as error:
         return {"raised": type(error).__name__, "code": error.code, "status": getattr(error, "status_code", None)}
+    except Exception as error:
+        return {"broke": repr(error)}
 
 
-STREAMS = {"chat": chat, "completions": completions, "responses": responses}
-TOGETHER: dict[str, Callable[[], object]] = {
-    "whole answers": whole_answers,
-    "usage": usage,
-    "embeddings": embeddings,
-    "models": models,
-    "wrong key": wrong_key,
-    **{
-        f"{name} {model}": partial(stream, model)
-        for name, stream in STREAMS.items()
-        for model in (
-            ["mock-n50", "mock-n5-i1500000", "mock-n3-d3000000", "fault-429", "fault-404", "fault-401"]
-            + ["fault-reset", "fault-eof-no-done", "fault-429-d2000000"]
-            + [f"fault-{form}" for form in ODD_FORMS]
-        )
-    },
-    **{f"chat fault-{form}-n2-i1500000": partial(chat, f"fault-{form}-n2-i1500000") for form in SLOW_ODD_FORMS},
-}
-# What looks at the upstream's counters is tried alone.
-APART: dict[str, Callable[[], object]] = {
-    "asked again fault-500": partial(asked_again, "fault-500"),
-    "asked again fault-redirect": partial(asked_again, "fault-redirect"),
-    "closed early": partial(closed_early, "mock-n1000-i50000"),
-    "closed during silence": partial(closed_early, "mock-n2-i20000000"),
-}
+def main() -> None:
+    client = OpenAI(base_url=os.environ["RELAY_URL"], api_key=os.environ["RELAY_KEY"], max_retries=0)
+    with ThreadPoolExecutor(32) as pool:
+        waiting = {name: pool.submit(outcome, attempt) for name, attempt in slow(client).items()}
+        quick = {name: pool.submit(outcome, a) for name, a in fast(client, os.environ["ODD_FORMS"].split()).items()}
+        outcomes = {name: future.result() for name, future in quick.items()}
+        outcomes |= {name: outcome(attempt) for name, attempt in counting(client).items()}
+        outcomes |= {name: future.result() for name, future in waiting.items()}
+    print(json.dumps(outcomes))
+
 
 if __name__ == "__main__":
-    with ThreadPoolExecutor(16) as pool:
-        outcomes = dict(zip(TOGETHER, pool.map(outcome, TOGETHER.values()), strict=True))
-    outcomes |= {name: outcome(attempt) for name, attempt in APART.items()}
-    print(json.dumps(outcomes))
+    main()

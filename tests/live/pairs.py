@@ -1,11 +1,10 @@
-"""A relay in front of one scripted upstream, over plain HTTP or TLS, and what must hold after every case of FAULTS (INV)."""
+"""A relay in front of one scripted upstream, over plain HTTP or TLS, and what must hold after every fault."""
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.live.bench import canaries, leaks
@@ -19,14 +18,14 @@ from tests.live.bench.wire import PING, Head, without_pings
 
 CHAT = "/v1/chat/completions"
 CONNECT_SECONDS = 1.0
-HEAD_SECONDS = 1.5
-IDLE_SECONDS = 2.0
+HEAD_SECONDS = 1.2
+IDLE_SECONDS = 1.5
 # What a loaded machine may add to a deadline, and how early a clock may be.
 LATE_SECONDS_MAX = 1.5
 EARLY_SECONDS_MAX = 0.05
 
 LIMITS = {
-    "RELAY_STREAM__HEARTBEAT_SECONDS": "0.4",
+    "RELAY_STREAM__HEARTBEAT_SECONDS": "0.3",
     "RELAY_STREAM__EARLY_OPEN_SECONDS": "0",
     "RELAY_STREAM__CONNECT_SECONDS_MAX": str(CONNECT_SECONDS),
     "RELAY_STREAM__FIRST_BYTE_SECONDS_MAX": str(HEAD_SECONDS),
@@ -71,14 +70,18 @@ class Answer:
         return self.body.count(PING)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pair:
-    """`key` has one slot, so that every request shows that the one before gave it back."""
+    """`key` has one slot, so that every request shows that the one before gave it back.
+
+    `polite`: how the request after a case is answered. `settled`: the counts after the last case, unless it failed.
+    """
 
     upstream: ScriptedUpstream
     relay: RelayProcess
     key: str
     polite: Script = polite
+    settled: leaks.Baseline | None = None
 
     @contextlib.contextmanager
     def case(self, again: str = "") -> Iterator["Case"]:
@@ -88,39 +91,53 @@ class Pair:
         """
         self.upstream.hang_up()
         self.upstream.forget()
-        case = Case(self)
+        case = Case(self, self.settled or leaks.baseline(self.relay, self.upstream))
+        self.settled = None
         try:
             yield case
-            case.assert_settled(again)
+            self.settled = case.assert_settled(again)
         finally:
             case.close()
 
 
 class Case:
-    """Asks the relay, each time on a connection of its own."""
+    """Asks the relay, each time on a connection of its own, unless told to use an open one."""
 
-    def __init__(self, pair: Pair) -> None:
-        self.upstream, self.relay, self._pair = pair.upstream, pair.relay, pair
-        self._before = leaks.baseline(self.relay, self.upstream)
+    def __init__(self, pair: Pair, before: leaks.Baseline) -> None:
+        self.upstream, self.relay, self._pair, self._before = pair.upstream, pair.relay, pair, before
+        self._callers: list[RawCaller] = []
         self._asked_at: dict[RawCaller, float] = {}
+        self._requests = 0
 
     def tail(self) -> str:
         return self.relay.tail()
 
-    def ask(self, *, stream: bool, path: str = CHAT, key: str | None = None, filler_bytes: int = 0) -> RawCaller:
+    def ask(
+        self,
+        *,
+        stream: bool,
+        path: str = CHAT,
+        key: str | None = None,
+        filler_bytes: int = 0,
+        on: RawCaller | None = None,
+    ) -> RawCaller:
         """Send a request and leave its answer to be read; `filler_bytes` make it larger."""
         message = {"role": "user", "content": "x" * filler_bytes}
         body = {"model": "gpt-test", "stream": stream, "messages": [message]}
-        return self.send(json.dumps(body).encode(), path=path, key=key)
+        return self.send(json.dumps(body).encode(), path=path, key=key, on=on)
 
-    def send(self, body: bytes, *, path: str = CHAT, key: str | None = None) -> RawCaller:
-        """POST this body, said to be JSON; `key`: another than the pair's."""
-        caller = self._connect(self._pair.key if key is None else key)
+    def send(self, body: bytes, *, path: str = CHAT, key: str | None = None, on: RawCaller | None = None) -> RawCaller:
+        """POST this body, said to be JSON; `key`: another than the pair's; `on`: a connection that is open already."""
+        caller = on or self._connect(self._pair.key if key is None else key)
         caller.request("POST", path, body, [("Content-Type", "application/json")])
+        self._count(caller)
         return caller
 
     def answer_to(self, caller: RawCaller, timeout_seconds: float = 10.0) -> Answer:
-        head = caller.read_answer_head(timeout_seconds)
+        return self.rest_of(caller, caller.read_answer_head(timeout_seconds), timeout_seconds)
+
+    def rest_of(self, caller: RawCaller, head: Head, timeout_seconds: float = 10.0) -> Answer:
+        """The answer whose head has been read already."""
         body = caller.read_all(timeout_seconds)
         return Answer(head, body, caller.ended_cleanly, time.monotonic() - self._asked_at[caller])
 
@@ -130,6 +147,7 @@ class Case:
     def get(self, path: str) -> Answer:
         caller = self._connect("")
         caller.get(path)
+        self._count(caller)
         return self.answer_to(caller)
 
     def assert_logged(self, **wanted: object) -> None:
@@ -138,32 +156,46 @@ class Case:
         line = self._lines()[0]
         assert {name: line[name] for name in wanted} == wanted, line
 
-    def assert_settled(self, again: str) -> None:
-        """The only slot is free at once, and within two seconds nothing of the case is left."""
+    def assert_settled(self, again: str) -> leaks.Baseline:
+        """The only slot is free at once, and within two seconds nothing of the case is left. Return the new counts."""
         self.upstream.answer(self._pair.polite)
-        assert _outcome(self.answer(stream=True)) == (again or "whole")
+        outcome = _outcome(self.answer(stream=True))
+        assert outcome == (again or "whole"), f"the next request: {outcome}"
         self.close()
-        leaks.assert_back_to_baseline(self.relay, self.upstream, self._before, len(self._asked_at))
+        leaks.assert_back_to_baseline(self.relay, self.upstream, self._before, self._requests)
         self.upstream.check()
         self._assert_no_secret_went_out()
+        return replace(self._before, log_lines=self._before.log_lines + self._requests)
 
     def close(self) -> None:
-        for caller in self._asked_at:
+        for caller in self._callers:
             caller.close()
 
     def _connect(self, key: str) -> RawCaller:
         caller = RawCaller(self.relay.port, key=key)
-        self._asked_at[caller] = time.monotonic()
+        self._callers.append(caller)
         return caller
+
+    def _count(self, caller: RawCaller) -> None:
+        self._asked_at[caller] = time.monotonic()
+        self._requests += 1
 
     def _lines(self) -> list[dict[str, object]]:
         return self.relay.log_lines()[self._before.log_lines :]
 
     def _assert_no_secret_went_out(self) -> None:
-        got = {f"answer {number}": bytes(caller.received) for number, caller in enumerate(self._asked_at)}
+        got = {f"answer {number}": bytes(caller.received) for number, caller in enumerate(self._callers)}
         canaries.assert_absent({**got, "the process listing": canaries.process_listing()}, self.relay.secrets)
         keys = {name: secret for name, secret in self.relay.secrets.items() if secret != UPSTREAM_KEY}
         canaries.assert_absent({"what the upstream got": self.upstream.received}, keys)
+
+
+def assert_refused(answer: Answer, code: str, *, status: int = 502, may_retry: bool = False) -> None:
+    """The relay's own error, in JSON and whole."""
+    assert (answer.status, answer.whole) == (status, True), answer
+    assert (answer.code, answer.head.header("x-should-retry")) == (code, None if may_retry else "false"), answer
+    assert answer.head.header("relay-error-source") == "relay", answer.head
+    assert answer.head.header("content-type") == "application/json", answer.head
 
 
 @contextlib.contextmanager
@@ -185,18 +217,6 @@ def running_pair(
     finally:
         relay.stop()
         upstream.stop()
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    """Processor time that these processes have used so far, in user and kernel mode (proc(5), `stat`)."""
-    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_bytes(pids: list[int]) -> int:
-    """Memory that these processes hold now (proc(5), `statm`)."""
-    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
-    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _trust(directory: Path, certificates: Certificates | None) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""E1 to E3, E6: a caller that leaves, at any moment and in any way, stops its upstream within a second and keeps nothing."""
+"""E1 to E3, E6: a caller that leaves, at any moment and in any way, stops its upstream within a second."""
 
 import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,34 +12,31 @@ from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection
 from tests.live.bench.nginx import Nginx, stock_location
 from tests.live.bench.relay_process import RelayProcess
-from tests.live.bench.scripts import Script, chat_frame, chat_stream, sse_head
+from tests.live.bench.scripts import Script, chat_stream, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import chunk
-from tests.live.cases import CHAT, STREAM, Owed, assert_within, endless, held, in_silence, nothing_left, saying, stream
+from tests.live.cases import (
+    ASK,
+    CHAT,
+    ONE,
+    STREAM,
+    Owed,
+    assert_within,
+    endless,
+    fill_the_pool,
+    held,
+    in_silence,
+    nothing_left,
+    saying,
+    stream,
+)
 
 NOTICED_SECONDS_MAX = 1.0
-LEAVING = {"FIN": RawCaller.close, "RST": RawCaller.reset, "half-close": RawCaller.half_close}
 SEED = 20_260_101
+WHOLE = b"".join(chat_stream("Hello"))
+LEAVING = {"FIN": RawCaller.close, "RST": RawCaller.reset, "half-close": RawCaller.half_close}
 Leave = Callable[[RawCaller], None]
-
-
-@pytest.fixture(autouse=True)
-def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
-    with nothing_left(relay, upstream) as owed:
-        owed.requests = 2
-        yield owed
-
-
-@pytest.fixture(scope="module")
-def only_slot(relay: RelayProcess) -> str:
-    """A key with one slot."""
-    return relay.create_key("one-slot", rpm=1_000_000, concurrent=1)
-
-
-@pytest.fixture(params=LEAVING.values(), ids=LEAVING)
-def leave(request: pytest.FixtureRequest) -> Leave:
-    return request.param  # type: ignore[no-any-return]
 
 
 def before_the_head(conn: Connection) -> None:
@@ -61,122 +59,142 @@ def in_silent_json(conn: Connection) -> None:
 MOMENTS = {"before the head": before_the_head, "while talking": while_talking, "in silence": in_silence}
 
 
-@pytest.fixture(params=MOMENTS.values(), ids=MOMENTS)
-def moment(request: pytest.FixtureRequest) -> Script:
+@dataclass(frozen=True)
+class Scene:
+    """A relay, its upstream, and a key with one slot."""
+
+    relay: RelayProcess
+    upstream: ScriptedUpstream
+    key: str
+
+    def connect(self, port: int = 0) -> RawCaller:
+        return RawCaller(port or self.relay.port, key=self.key)
+
+    def bring_to(self, moment: Script, caller: RawCaller, raw: bytes = b"") -> None:
+        """Bring a request, or these bytes, as far as the moment at which the caller is to leave."""
+        seen = len(self.upstream.requests)
+        self.upstream.answer(moment)
+        caller.send(raw) if raw else caller.post(CHAT, STREAM)
+        self.upstream.wait_for_requests(seen + 1)
+        if moment is not before_the_head:
+            caller.read_head()
+            caller.read_until(ONE)
+
+    def assert_noticed(self, left: float, status: int) -> None:
+        """The upstream is closed in time, the slot is free at that very moment, and the log says why."""
+        assert_within(NOTICED_SECONDS_MAX, left, self.upstream.wait_for_peer_close())
+        self.upstream.answer(saying(chat_stream("Hello")))
+        with self.connect() as caller:
+            assert stream(caller) == (WHOLE, True)
+        self.relay.wait_for_log_line(end="client_gone", status=status)
+
+
+@pytest.fixture(autouse=True)
+def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
+    with nothing_left(relay, upstream) as owed:
+        owed.requests = 2
+        yield owed
+
+
+@pytest.fixture(scope="module")
+def only_slot(relay: RelayProcess) -> str:
+    return relay.create_key("one-slot", rpm=1_000_000, concurrent=1)
+
+
+@pytest.fixture
+def scene(relay: RelayProcess, upstream: ScriptedUpstream, only_slot: str) -> Scene:
+    return Scene(relay, upstream, only_slot)
+
+
+@pytest.fixture(params=LEAVING.values(), ids=LEAVING)
+def leave(request: pytest.FixtureRequest) -> Leave:
     return request.param  # type: ignore[no-any-return]
 
 
-def arrive_at(moment: Script, upstream: ScriptedUpstream, caller: RawCaller) -> None:
-    """Bring a request as far as the moment at which the caller is to leave."""
-    upstream.answer(moment)
-    caller.post(CHAT, STREAM)
-    upstream.wait_for_requests(1)
-    if moment is not before_the_head:
-        caller.read_until(ONE) if caller.read_head() else None
-
-
-def assert_noticed(upstream: ScriptedUpstream, relay: RelayProcess, only_slot: str, left: float, status: int) -> None:
-    """The upstream is closed in time, the slot is free at that very moment, and the log says why."""
-    assert_within(NOTICED_SECONDS_MAX, left, upstream.wait_for_peer_close())
-    upstream.answer(saying(chat_stream("Hello")))
-    with RawCaller(relay.port, key=only_slot) as caller:
-        assert stream(caller) == (b"".join(chat_stream("Hello")), True)
-    relay.wait_for_log_line(end="client_gone", status=status)
+@pytest.fixture(params=MOMENTS.values(), ids=MOMENTS)
+def moment(request: pytest.FixtureRequest) -> Script:
+    return request.param  # type: ignore[no-any-return]
 
 
 def status_at(moment: Script) -> int:
     return 499 if moment is before_the_head else 200
 
 
-def test_a_caller_that_leaves_stops_its_upstream_and_frees_its_slot(
-    upstream: ScriptedUpstream, relay: RelayProcess, only_slot: str, moment: Script, leave: Leave
-) -> None:
-    with RawCaller(relay.port, key=only_slot) as caller:
-        arrive_at(moment, upstream, caller)
+def test_a_caller_that_leaves_stops_its_upstream_and_frees_its_slot(scene: Scene, moment: Script, leave: Leave) -> None:
+    with scene.connect() as caller:
+        scene.bring_to(moment, caller)
         left = time.monotonic()
         leave(caller)
-        assert_noticed(upstream, relay, only_slot, left, status_at(moment))
+        scene.assert_noticed(left, status_at(moment))
 
 
-def test_a_caller_that_leaves_during_json_is_noticed(
-    upstream: ScriptedUpstream, relay: RelayProcess, only_slot: str, leave: Leave
-) -> None:
-    with RawCaller(relay.port, key=only_slot) as caller:
-        upstream.answer(in_silent_json)
-        caller.post(CHAT, {**STREAM, "stream": False})
+def test_a_caller_that_leaves_during_json_is_noticed(scene: Scene, leave: Leave) -> None:
+    with scene.connect() as caller:
+        scene.upstream.answer(in_silent_json)
+        caller.post(CHAT, ASK)
         assert caller.read_head()[0] == 200
         left = time.monotonic()
         leave(caller)
-        assert_noticed(upstream, relay, only_slot, left, 200)
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "in a later segment"])
-@pytest.mark.parametrize(("moment_", "way"), [*zip(MOMENTS, LEAVING, strict=True)])
-def test_a_second_request_that_waits_hides_no_departure_and_never_starts(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_caller: Callable[[], RawCaller],
-    only_slot: str, owed: Owed, moment_: str, way: str, apart: bool,
-) -> None:  # fmt: skip
-    owed.requests = None  # the second one may be told or not
-    fill_the_pool(upstream, new_caller)
-    first, second = request(only_slot, "first"), request(only_slot, "second")
-    with RawCaller(relay.port, key=only_slot) as caller:
-        upstream.answer(MOMENTS[moment_])
-        caller.send(first if apart else first + second)
-        upstream.wait_for_requests(3)
-        caller.send(second) if apart else None
-        if moment_ != "before the head":
-            caller.read_head()
-            caller.read_until(ONE)
-        left = time.monotonic()
-        LEAVING[way](caller)
-        assert_noticed(upstream, relay, only_slot, left, status_at(MOMENTS[moment_]))
-    assert [sent.header("traceparent") for sent in upstream.requests[2:]] == ["first", None]
+        scene.assert_noticed(left, 200)
 
 
 def test_a_caller_that_leaves_nginx_is_noticed_behind_it(
-    upstream: ScriptedUpstream, relay: RelayProcess, only_slot: str, nginx_port: int, moment: Script, leave: Leave
+    scene: Scene, start_nginx: Callable[[str], Nginx], moment: Script, leave: Leave
 ) -> None:
-    with RawCaller(nginx_port, key=only_slot) as caller:
-        arrive_at(moment, upstream, caller)
+    with scene.connect(start_nginx(stock_location(scene.relay.port)).port) as caller:
+        scene.bring_to(moment, caller)
         left = time.monotonic()
         leave(caller)
-        assert_noticed(upstream, relay, only_slot, left, status_at(moment))
+        scene.assert_noticed(left, status_at(moment))
 
 
 def test_a_caller_that_leaves_after_its_response_opened_early_is_noticed(
-    upstream: ScriptedUpstream, relay: RelayProcess, owed: Owed, start_relay: Callable[..., RelayProcess], leave: Leave
+    upstream: ScriptedUpstream, owed: Owed, start_relay: Callable[..., RelayProcess], leave: Leave
 ) -> None:
     owed.requests = 0
-    early = start_relay(upstream.base_url, RELAY_STREAM__EARLY_OPEN_SECONDS="0.5", RELAY_HEALTH__PROBE_SECONDS="3600")
-    key = early.create_key("one-slot", concurrent=1)
-    with RawCaller(early.port, key=key) as caller:
-        upstream.forget()
-        upstream.answer(before_the_head)
-        caller.post(CHAT, STREAM)
+    relay = start_relay(upstream.base_url, RELAY_STREAM__EARLY_OPEN_SECONDS="0.5", RELAY_HEALTH__PROBE_SECONDS="3600")
+    scene = Scene(relay, upstream, relay.create_key("one-slot", concurrent=1))
+    with scene.connect() as caller:
+        scene.bring_to(before_the_head, caller)
         assert caller.read_head()[0] == 200
         left = time.monotonic()
         leave(caller)
-        assert_noticed(upstream, early, key, left, 499)
+        scene.assert_noticed(left, 499)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "in a later segment"])
+@pytest.mark.parametrize("case", [*zip(MOMENTS, LEAVING, strict=True)], ids=" ".join)
+def test_a_second_request_that_waits_hides_no_departure_and_never_starts(
+    scene: Scene, new_caller: Callable[[], RawCaller], owed: Owed, case: tuple[str, str], apart: bool
+) -> None:
+    owed.requests = None  # the second one may be told or not
+    moment, leave = MOMENTS[case[0]], LEAVING[case[1]]
+    fill_the_pool(scene.upstream, new_caller)
+    first, second = request(scene.key, "first"), request(scene.key, "second")
+    with scene.connect() as caller:
+        scene.bring_to(moment, caller, first if apart else first + second)
+        caller.send(second) if apart else None
+        left = time.monotonic()
+        leave(caller)
+        scene.assert_noticed(left, status_at(moment))
+    assert [sent.header("traceparent") for sent in scene.upstream.requests[2:]] == ["first", None]
 
 
 @pytest.mark.parametrize("aborts", [100, pytest.param(1_000, marks=pytest.mark.soak)])
-def test_aborts_at_random_moments_leave_nothing_behind(
-    upstream: ScriptedUpstream, relay: RelayProcess, only_slot: str, owed: Owed, aborts: int
-) -> None:
+def test_aborts_at_random_moments_leave_nothing_behind(scene: Scene, owed: Owed, aborts: int) -> None:
     owed.requests = None  # a reset may come before the request was read
-    chance = random.Random(SEED)
-    upstream.answer(rambling(SEED))
-    began = len(relay.log_lines())
+    began, chance = len(scene.relay.log_lines()), random.Random(SEED)
+    scene.upstream.answer(rambling(SEED))
     for _ in range(aborts):
-        with RawCaller(relay.port, key=only_slot) as caller:
+        with scene.connect() as caller:
             caller.post(CHAT, {**STREAM, "stream": chance.random() < 0.8})
             time.sleep(chance.choice([0.0, 0.001, 0.003, 0.01, 0.03]) * 2 * chance.random())
             chance.choice(list(LEAVING.values()))(caller)
-    until(lambda: upstream.busy == 0, NOTICED_SECONDS_MAX, "the end of all upstream connections")
-    upstream.answer(saying(chat_stream("Hello")))
-    with RawCaller(relay.port, key=only_slot) as caller:
-        assert stream(caller) == (b"".join(chat_stream("Hello")), True)
-    ends = [line["end"] for line in relay.log_lines()[began:] if line["error"] != "too_many_streams"]
+    until(lambda: scene.upstream.busy == 0, NOTICED_SECONDS_MAX, "the end of all upstream connections")
+    scene.upstream.answer(saying(chat_stream("Hello")))
+    with scene.connect() as caller:
+        assert stream(caller) == (WHOLE, True)
+    ends = [line["end"] for line in scene.relay.log_lines()[began:] if line["error"] != "too_many_streams"]
     assert ends.count("client_gone") > aborts / 2, "most aborts must hit a request that was let in"
 
 
@@ -195,24 +213,6 @@ def rambling(seed: int) -> Script:
                 conn.stall(chance.random() * 0.01)
 
     return script
-
-
-def fill_the_pool(upstream: ScriptedUpstream, new_caller: Callable[[], RawCaller]) -> None:
-    """Leave two idle connections to the upstream: what is sent on one of them is sent at once."""
-    callers = [new_caller(), new_caller()]
-    upstream.answer(saying(chat_stream("Hello"), pause_seconds=0.02))
-    for caller in callers:
-        caller.post(CHAT, STREAM)
-    for caller in callers:
-        assert caller.read_head()[0] == 200
-        caller.read_all()
-        caller.close()
-    until(lambda: (upstream.open, upstream.busy) == (2, 0), what="two idle connections")
-
-
-@pytest.fixture
-def nginx_port(relay: RelayProcess, start_nginx: Callable[[str], Nginx]) -> int:
-    return start_nginx(stock_location(relay.port)).port
 
 
 def request(key: str, name: str) -> bytes:

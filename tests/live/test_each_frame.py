@@ -15,7 +15,7 @@ from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.scripts import CHUNKED, CLOSE, DONE, Script, chat_frame, length, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
-from tests.live.cases import CHAT, STREAM, Owed, nothing_left
+from tests.live.cases import ASK, CHAT, STREAM, Owed, nothing_left
 from tests.live.pairs import running_pair
 
 FRAMES = 1_000
@@ -38,6 +38,12 @@ def owed(request: pytest.FixtureRequest, relay: RelayProcess, upstream: Scripted
 def acknowledged() -> threading.Semaphore:
     """Released once for each frame that the caller has read."""
     return threading.Semaphore(0)
+
+
+@pytest.fixture
+def behind_nginx(relay: RelayProcess, key: str, start_nginx: Callable[[str], Nginx]) -> Iterator[RawCaller]:
+    with RawCaller(start_nginx(stock_location(relay.port)).port, key=key) as caller:
+        yield caller
 
 
 def in_step(acknowledged: threading.Semaphore, framing: str = "chunked", cut: int | None = None) -> Script:
@@ -88,23 +94,21 @@ def test_a_frame_in_two_pieces_arrives_when_it_is_whole(
 
 
 def test_a_thousand_frames_arrive_one_by_one_behind_a_stock_nginx(
-    relay: RelayProcess, upstream: ScriptedUpstream, key: str, acknowledged: threading.Semaphore, start_nginx: Callable[[str], Nginx]
+    upstream: ScriptedUpstream, behind_nginx: RawCaller, acknowledged: threading.Semaphore
 ) -> None:
     upstream.answer(in_step(acknowledged))
-    with RawCaller(start_nginx(stock_location(relay.port)).port, key=key) as caller:
-        caller.post(CHAT, STREAM)
-        assert caller.read_head()[0] == 200
-        follow(caller, acknowledged)
+    behind_nginx.post(CHAT, STREAM)
+    assert behind_nginx.read_head()[0] == 200
+    follow(behind_nginx, acknowledged)
 
 
 def test_the_seed_route_streams_one_by_one_behind_a_stock_nginx(
-    relay: RelayProcess, upstream: ScriptedUpstream, key: str, acknowledged: threading.Semaphore, start_nginx: Callable[[str], Nginx]
+    upstream: ScriptedUpstream, behind_nginx: RawCaller, acknowledged: threading.Semaphore
 ) -> None:
     upstream.answer(in_step(acknowledged))
-    with RawCaller(start_nginx(stock_location(relay.port)).port, key=key) as caller:
-        caller.post("/api/chat/stream", {"model": "gpt-test", "messages": STREAM["messages"]})
-        assert caller.read_head()[0] == 200
-        follow(caller, acknowledged)
+    behind_nginx.post("/api/chat/stream", ASK)
+    assert behind_nginx.read_head()[0] == 200
+    follow(behind_nginx, acknowledged)
 
 
 def test_a_thousand_frames_arrive_one_by_one_from_a_tls_upstream(
@@ -142,9 +146,7 @@ def test_the_head_arrives_before_the_first_frame_and_forbids_buffering(
     assert head.header("content-encoding") is None
 
 
-def test_nginx_passes_the_head_on_before_the_first_frame(
-    relay: RelayProcess, upstream: ScriptedUpstream, key: str, start_nginx: Callable[[str], Nginx]
-) -> None:
+def test_nginx_passes_the_head_on_before_the_first_frame(upstream: ScriptedUpstream, behind_nginx: RawCaller) -> None:
     go_on = threading.Event()
 
     def script(conn: Connection) -> None:
@@ -154,8 +156,7 @@ def test_nginx_passes_the_head_on_before_the_first_frame(
         conn.send(chunk(DONE) + LAST_CHUNK)
 
     upstream.answer(script)
-    with RawCaller(start_nginx(stock_location(relay.port)).port, key=key) as caller:
-        caller.post(CHAT, STREAM)
-        assert caller.read_head(ACKNOWLEDGED_SECONDS_MAX - 1)[0] == 200
-        go_on.set()
-        assert caller.read_all() == DONE
+    behind_nginx.post(CHAT, STREAM)
+    assert behind_nginx.read_head(ACKNOWLEDGED_SECONDS_MAX - 1)[0] == 200
+    go_on.set()
+    assert behind_nginx.read_all() == DONE

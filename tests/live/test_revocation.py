@@ -1,7 +1,8 @@
 """A12 and `keys rotate`: a revoked key ends what it has running within five seconds, and starts nothing more."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -53,21 +54,30 @@ def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
         yield owed
 
 
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A name for this test's key."""
-    return str(request.node.name)[:60]
+@dataclass(frozen=True)
+class OwnKey:
+    """A key of one test's own."""
+
+    relay: RelayProcess
+    name: str
+    secret: str
+
+    def revoke(self) -> float:
+        """Return when the revocation was written."""
+        self.relay.command_line("keys", "revoke", self.name)
+        return time.monotonic()
+
+    def rotate(self, overlap: str) -> str:
+        """Return the new secret."""
+        new = self.relay.command_line("keys", "rotate", self.name, "--overlap", overlap).strip()
+        self.relay.secrets[f"the new key {self.name}"] = new
+        return new
 
 
 @pytest.fixture
-def own_key(relay: RelayProcess, name: str) -> str:
-    return relay.create_key(name, rpm=1_000_000)
-
-
-def revoke(relay: RelayProcess, name: str) -> float:
-    """Return when the revocation was written."""
-    relay.command_line("keys", "revoke", name)
-    return time.monotonic()
+def own_key(relay: RelayProcess, request: pytest.FixtureRequest) -> OwnKey:
+    name = str(request.node.name)[:60]
+    return OwnKey(relay, name, relay.create_key(name, rpm=1_000_000))
 
 
 def talking(conn: Connection) -> None:
@@ -89,13 +99,13 @@ def headless(conn: Connection) -> None:
 
 @pytest.mark.parametrize("script", [talking, silent])
 def test_a_revoked_key_ends_its_running_stream(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, script: Script
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, script: Script
 ) -> None:
     upstream.answer(script)
-    with RawCaller(relay.port, key=own_key) as caller:
+    with RawCaller(relay.port, key=own_key.secret) as caller:
         assert ask(caller).status == 200
         caller.read_until(ONE)
-        revoked = revoke(relay, name)
+        revoked = own_key.revoke()
         body = caller.read_all()
         assert_within(IN_FORCE_SECONDS_MAX, revoked)
         assert error_code(last_frame(body)) == "key_revoked"
@@ -106,26 +116,26 @@ def test_a_revoked_key_ends_its_running_stream(
 
 
 def test_another_keys_stream_goes_on(
-    upstream: ScriptedUpstream, relay: RelayProcess, key: str, name: str, own_key: str, owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, key: str, own_key: OwnKey, owed: Owed
 ) -> None:
     owed.requests = 2
     upstream.answer(silent)
-    with RawCaller(relay.port, key=own_key) as ended, RawCaller(relay.port, key=key) as other:
+    with RawCaller(relay.port, key=own_key.secret) as ended, RawCaller(relay.port, key=key) as other:
         assert (ask(ended).status, ask(other).status) == (200, 200)
-        revoke(relay, name)
+        own_key.revoke()
         ended.read_all()
         other.read_until(b": ping\n\n")
         assert not other.closed
 
 
 def test_a_revoked_key_ends_its_wait_for_an_upstream(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey
 ) -> None:
     upstream.answer(headless)
-    with RawCaller(relay.port, key=own_key) as caller:
+    with RawCaller(relay.port, key=own_key.secret) as caller:
         caller.post(CHAT, {**STREAM, "stream": False})
         upstream.wait_for_requests(1)
-        revoked = revoke(relay, name)
+        revoked = own_key.revoke()
         assert refusal(caller, caller.read_answer_head()) == (401, "invalid_api_key")
         assert_within(IN_FORCE_SECONDS_MAX, revoked)
     assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
@@ -133,12 +143,12 @@ def test_a_revoked_key_ends_its_wait_for_an_upstream(
 
 
 def test_a_revoked_key_ends_a_stream_that_opened_before_its_upstream_answered(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey
 ) -> None:
     upstream.answer(headless)
-    with RawCaller(relay.port, key=own_key) as caller:
+    with RawCaller(relay.port, key=own_key.secret) as caller:
         assert ask(caller).status == 200
-        revoked = revoke(relay, name)
+        revoked = own_key.revoke()
         body = caller.read_all()
         assert_within(IN_FORCE_SECONDS_MAX, revoked)
         assert error_code(last_frame(body)) == "key_revoked"
@@ -147,55 +157,37 @@ def test_a_revoked_key_ends_a_stream_that_opened_before_its_upstream_answered(
     relay.wait_for_log_line(end="revoked", status=200)
 
 
-def test_a_revoked_key_is_refused(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, owed: Owed
-) -> None:
+def test_a_revoked_key_is_refused(upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed) -> None:
     owed.requests = None
-    with RawCaller(relay.port, key=own_key) as caller:
-        assert lists_models(caller, own_key) == 200
-        revoked = revoke(relay, name)
-        until(lambda: lists_models(caller, own_key) == 401, IN_FORCE_SECONDS_MAX, "the refusal")
+    with RawCaller(relay.port, key=own_key.secret) as caller:
+        assert lists_models(caller, own_key.secret) == 200
+        revoked = own_key.revoke()
+        until(lambda: lists_models(caller, own_key.secret) == 401, IN_FORCE_SECONDS_MAX, "the refusal")
         assert_within(IN_FORCE_SECONDS_MAX, revoked)
-        assert lists_models(caller, own_key) == 401
+        assert lists_models(caller, own_key.secret) == 401
 
 
 def test_both_keys_of_a_rotation_hold_while_they_overlap_and_one_revocation_ends_both(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed
 ) -> None:
     owed.requests = None
-    new = rotate(relay, name, "1h")
+    new = own_key.rotate("1h")
     with RawCaller(relay.port) as caller:
-        assert [lists_models(caller, key) for key in (own_key, new)] == [200, 200]
-        revoke(relay, name)
-        until(lambda: [lists_models(caller, key) for key in (own_key, new)] == [401, 401], IN_FORCE_SECONDS_MAX)
+        assert [lists_models(caller, key) for key in (own_key.secret, new)] == [200, 200]
+        own_key.revoke()
+        until(lambda: [lists_models(caller, key) for key in (own_key.secret, new)] == [401, 401], IN_FORCE_SECONDS_MAX)
 
 
 @pytest.mark.parametrize("overlap", ["0", "2s"])
 def test_the_old_key_of_a_rotation_ends_with_the_overlap(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, owed: Owed, overlap: str
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed, overlap: str
 ) -> None:
     owed.requests = None
     with RawCaller(relay.port) as caller:
-        assert lists_models(caller, own_key) == 200
-        new = rotate(relay, name, overlap)
-        until(lambda: lists_models(caller, own_key) == 401, 2 + IN_FORCE_SECONDS_MAX, "the old key's end")
+        assert lists_models(caller, own_key.secret) == 200
+        new = own_key.rotate(overlap)
+        until(lambda: lists_models(caller, own_key.secret) == 401, 2 + IN_FORCE_SECONDS_MAX, "the old key's end")
         assert lists_models(caller, new) == 200
-
-
-def test_a_stream_begun_with_the_old_key_of_a_rotation_goes_on(
-    upstream: ScriptedUpstream, relay: RelayProcess, name: str, own_key: str, new_caller: Callable[[], RawCaller]
-) -> None:
-    upstream.answer(talking)
-    with RawCaller(relay.port, key=own_key) as caller:
-        assert ask(caller).status == 200
-        rotate(relay, name, "0")
-        assert not caller.wait_closed(3)
-
-
-def rotate(relay: RelayProcess, name: str, overlap: str) -> str:
-    new = relay.command_line("keys", "rotate", name, "--overlap", overlap).strip()
-    relay.secrets["the new key of " + name] = new
-    return new
 
 
 def lists_models(caller: RawCaller, key: str) -> int:

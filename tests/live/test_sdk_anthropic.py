@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import anthropic
@@ -57,8 +58,8 @@ def code_raised(kind: type[anthropic.APIError], call: Callable[[], object]) -> t
     """The error, which must be of this very class, and the code within it."""
     with pytest.raises(kind) as caught:
         call()
+    assert type(caught.value) is kind
     error: Any = caught.value
-    assert type(error) is kind
     return error, error.body["error"]["code"]
 
 
@@ -75,53 +76,47 @@ LATE = {
 }
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2 * len(SLOW) + len(LATE)) as pool:
-        yield pool
+class Waiting(NamedTuple):
+    """What takes long, begun at the same time: by model, what the client and a raw caller read, and what is raised."""
+
+    streams: dict[str, Future[Stream]]
+    heartbeats: dict[str, Future[int]]
+    failures: dict[str, Future[tuple[Any, str]]]
 
 
 @pytest.fixture(scope="module")
-def slow(
-    bench: DemoRelay, client: Anthropic, pool: ThreadPoolExecutor
-) -> dict[str, tuple[Future[Stream], Future[int]]]:
-    """All slow streams at the same time, each read by the client and by a raw caller that counts its heartbeats."""
-    return {
-        model: (pool.submit(read, client, model), pool.submit(bench.heartbeats, PATH, model))
-        for model in SLOW
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def late(client: Anthropic, pool: ThreadPoolExecutor) -> dict[str, Future[tuple[Any, str]]]:
-    """All at the same time: what is raised where the response was open before the upstream failed."""
+def waiting(bench: DemoRelay, client: Anthropic) -> Iterator[Waiting]:
     kind = anthropic.APIStatusError
-    return {model: pool.submit(code_raised, kind, lambda m=model: read(client, m)) for model in LATE}
+    with ThreadPoolExecutor(2 * len(SLOW) + len(LATE)) as pool:
+        yield Waiting(
+            streams={model: pool.submit(read, client, model) for model in SLOW},
+            heartbeats={model: pool.submit(bench.heartbeats, PATH, model) for model in SLOW},
+            failures={model: pool.submit(code_raised, kind, partial(read, client, model)) for model in LATE},
+        )
 
 
-def test_a_slow_stream_is_read_whole_with_its_heartbeats(slow: Any) -> None:
-    stream, heartbeats = slow["mock-n5-i1500000"]
-    assert stream.result(30).numbers == [0, 1, 2, 3, 4]
-    assert heartbeats.result(30) >= 4
+def test_a_slow_stream_is_read_whole_with_its_heartbeats(waiting: Waiting) -> None:
+    assert waiting.streams["mock-n5-i1500000"].result(30).numbers == [0, 1, 2, 3, 4]
+    assert waiting.heartbeats["mock-n5-i1500000"].result(30) >= 4
 
 
-def test_a_response_that_opened_before_its_upstream_answered_is_read_whole(slow: Any) -> None:
-    stream, heartbeats = slow["mock-n3-d3000000"]
-    assert stream.result(30).numbers == [0, 1, 2]
-    assert stream.result().opened_seconds < 2.5
-    assert heartbeats.result(30) >= 1
+def test_a_response_that_opened_before_its_upstream_answered_is_read_whole(waiting: Waiting) -> None:
+    stream = waiting.streams["mock-n3-d3000000"].result(30)
+    assert stream.numbers == [0, 1, 2]
+    assert stream.opened_seconds < 2.5
+    assert waiting.heartbeats["mock-n3-d3000000"].result(30) >= 1
 
 
 @pytest.mark.parametrize("form", ["ids", "retry", "comments", "crlf"])
-def test_heartbeats_between_frames_of_an_odd_form_do_no_harm(slow: Any, form: str) -> None:
-    stream, heartbeats = slow[f"fault-{form}-n1-i1200000"]
-    assert stream.result(30).numbers == [0]
-    assert heartbeats.result(30) >= 3
+def test_heartbeats_between_frames_of_an_odd_form_do_no_harm(waiting: Waiting, form: str) -> None:
+    model = f"fault-{form}-n1-i1200000"
+    assert waiting.streams[model].result(30).numbers == [0]
+    assert waiting.heartbeats[model].result(30) >= 3
 
 
 @pytest.mark.parametrize("model", LATE)
-def test_a_failure_in_an_open_stream_says_what_it_would_have_been(late: Any, model: str) -> None:
-    error, code = late[model].result(20)
+def test_a_failure_in_an_open_stream_says_what_it_would_have_been(waiting: Waiting, model: str) -> None:
+    error, code = waiting.failures[model].result(20)
     assert (code, error.body["error"].get("status")) == LATE[model]
 
 
@@ -230,9 +225,9 @@ def test_a_stream_closed_early_stops_the_upstream(bench: DemoRelay, client: Anth
 
 
 def test_leaving_the_accumulator_early_stops_the_upstream(bench: DemoRelay, client: Anthropic) -> None:
-    with bench.demo.one_cancelled():
-        with client.messages.stream(model=UNTIL_CANCELLED, max_tokens=5000, messages=ASK) as stream:
-            next(iter(stream.text_stream))
+    asking = client.messages.stream(model=UNTIL_CANCELLED, max_tokens=5000, messages=ASK)
+    with bench.demo.one_cancelled(), asking as stream:
+        next(iter(stream.text_stream))
 
 
 def test_a_client_that_times_out_before_the_first_byte_stops_the_upstream(bench: DemoRelay, client: Anthropic) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from openai import APITimeoutError, AsyncOpenAI, OpenAI
 
+from tests.live.bench.waiting import until
 from tests.live.demo_relay import ODD_FORMS, DemoRelay, ages, demo_relay, numbers
 
 ASK: Any = [{"role": "user", "content": "What is a relay?"}]
@@ -60,12 +61,19 @@ def responses(client: OpenAI, model: str) -> Stream:
     )
 
 
-ROUTES = {"/v1/chat/completions": chat, "/v1/completions": completions, "/v1/responses": responses}
-SLOW = [
-    *((path, "mock-n5-i1500000") for path in ROUTES),
-    *((path, "mock-n3-d3000000") for path in ROUTES),
-    *(("/v1/chat/completions", f"fault-{form}-n2-i1500000") for form in ("ids", "retry", "comments", "crlf")),
-]
+def impatient(client: OpenAI, model: str) -> Stream:
+    """For a client that waits two seconds for the next byte."""
+    return chat(client.with_options(timeout=2), model)
+
+
+CHAT = "/v1/chat/completions"
+ROUTES = {CHAT: chat, "/v1/completions": completions, "/v1/responses": responses}
+SLOW = {
+    **{(path, "mock-n5-i1500000"): read_route for path, read_route in ROUTES.items()},
+    **{(path, "mock-n3-d3000000"): read_route for path, read_route in ROUTES.items()},
+    **{(CHAT, f"fault-{form}-n2-i1500000"): chat for form in ("ids", "retry", "comments", "crlf")},
+    (CHAT, "mock-n2-i3000000"): impatient,
+}
 of_each_route = pytest.mark.parametrize("path", ROUTES)
 
 
@@ -74,8 +82,8 @@ def slow(bench: DemoRelay, client: OpenAI) -> Iterator[dict[tuple[str, str], tup
     """All slow streams at the same time, each read by the client and by a raw caller that counts its heartbeats."""
     with ThreadPoolExecutor(2 * len(SLOW)) as pool:
         yield {
-            (path, model): (pool.submit(ROUTES[path], client, model), pool.submit(bench.heartbeats, path, model))
-            for path, model in SLOW
+            (path, model): (pool.submit(reader, client, model), pool.submit(bench.heartbeats, path, model))
+            for (path, model), reader in SLOW.items()
         }
 
 
@@ -96,9 +104,14 @@ def test_a_response_that_opened_before_its_upstream_answered_is_read_whole(slow:
 
 @pytest.mark.parametrize("form", ["ids", "retry", "comments", "crlf"])
 def test_heartbeats_between_frames_of_an_odd_form_do_no_harm(slow: Any, form: str) -> None:
-    stream, heartbeats = slow["/v1/chat/completions", f"fault-{form}-n2-i1500000"]
+    stream, heartbeats = slow[CHAT, f"fault-{form}-n2-i1500000"]
     assert stream.result(30).numbers == [0, 1]
     assert heartbeats.result(30) >= 3
+
+
+def test_heartbeats_keep_a_client_with_a_short_read_timeout(slow: Any) -> None:
+    stream, _ = slow[CHAT, "mock-n2-i3000000"]
+    assert stream.result(30).numbers == [0, 1]
 
 
 @of_each_route
@@ -112,7 +125,7 @@ def test_an_odd_form_is_read_as_a_plain_one(client: OpenAI, form: str, path: str
     assert ROUTES[path](client, f"fault-{form}").numbers == [0, 1, 2]
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
 def test_a_finished_answer_without_done_is_whole(client: OpenAI, path: str) -> None:
     assert ROUTES[path](client, "fault-no-done-after-finish").numbers == [0, 1, 2]
 
@@ -195,10 +208,6 @@ def test_a_client_that_times_out_before_the_first_byte_stops_the_upstream(bench:
     bench.relay.wait_for_log_line(model="mock-d20000000", end="client_gone", status=499)
 
 
-def test_heartbeats_keep_a_client_with_a_short_read_timeout(client: OpenAI) -> None:
-    assert chat(client.with_options(timeout=2), "mock-n2-i3000000").numbers == [0, 1]
-
-
 def test_a_cancelled_task_stops_the_upstream(bench: DemoRelay) -> None:
     async def cancel_one() -> None:
         async with AsyncOpenAI(base_url=bench.relay.base_url, api_key=bench.key) as client:
@@ -217,3 +226,9 @@ def test_a_cancelled_task_stops_the_upstream(bench: DemoRelay) -> None:
 
     with bench.demo.one_cancelled():
         asyncio.run(cancel_one())
+
+
+def test_an_upstream_that_does_not_end_its_body_is_let_go_of(bench: DemoRelay, client: OpenAI) -> None:
+    """The stream is over with its terminal frame; what may follow is waited for briefly, and then no longer."""
+    assert chat(client, "fault-late-end").numbers == [0, 1, 2]
+    until(lambda: bench.demo.stats()["active"] == 0, 2, "the end of what the upstream does")

@@ -1,4 +1,4 @@
-"""What a key may hold at once and ask for in a minute: the slot is free before the end is read, and both limits are exact."""
+"""What a key may hold at once and ask for in a minute: a slot is free before the end is read, both limits are exact."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.relay_process import RelayProcess
-from tests.live.bench.scripts import CHUNKED, DONE, Script, answering, chat_completion, chat_stream, json_answer
+from tests.live.bench.scripts import CHUNKED, DONE, answering, chat_completion, chat_stream, json_answer
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, Head, chunk

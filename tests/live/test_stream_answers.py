@@ -13,7 +13,6 @@ from tests.live.bench.scripts import (
     DONE,
     answering,
     chat_completion,
-    chat_frame,
     data_frame,
     error_answer,
     every_request,
@@ -22,7 +21,7 @@ from tests.live.bench.scripts import (
 )
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
-from tests.live.cases import STREAM, Owed, ask, nothing_left, saying, stream
+from tests.live.cases import ONE, STREAM, Owed, ask, nothing_left, saying, stream
 
 ERROR = data_frame({"error": {"message": "no more", "type": "server_error", "param": None, "code": "overloaded"}})
 COMPLETION = json.dumps(chat_completion("Hello")).encode()
@@ -74,7 +73,9 @@ def test_no_heartbeat_gets_into_json_however_slowly_it_comes(
     assert (caller.read_all(), caller.ended_cleanly) == (COMPLETION, True)
 
 
-@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "422 X", "429 Too Many", "500 Oops", "503 Busy"])
+@pytest.mark.parametrize(
+    "status", ["400 Bad Request", "404 Not Found", "422 X", "429 Too Many", "500 Oops", "503 Busy"]
+)
 def test_an_upstream_error_keeps_its_status_and_its_json(
     upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess, status: str
 ) -> None:
@@ -117,7 +118,9 @@ def test_an_anthropic_error_event_passes(upstream: ScriptedUpstream, caller: Raw
     assert stream(caller, "/v1/messages") == (event, False)
 
 
-@pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml"])
+@pytest.mark.parametrize(
+    "content_type", ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml"]
+)
 @pytest.mark.parametrize("status", ["200 OK", "502 Bad Gateway"])
 def test_an_upstreams_page_never_becomes_a_page_of_ours(
     upstream: ScriptedUpstream, caller: RawCaller, content_type: str, status: str

@@ -4,20 +4,21 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import gevent
 import pytest
-from gevent import socket
+import trustme
+from gevent import socket, ssl
 
 from relay.pump.sweep import Sweep
 
-pytest.register_assert_rewrite("tests.pump.partners", "tests.pump.stage")
+pytest.register_assert_rewrite("tests.pump.partners", "tests.pump.outcomes")
 
-from tests.pump.partners import Answering, Caller  # noqa: E402
-from tests.pump.stage import Stage, Streaming, bounds  # noqa: E402
+from tests.pump.partners import SMALL_BYTES, Answering, Caller, pair  # noqa: E402
+from tests.pump.stage import Stage, Streaming, Tls, bounds  # noqa: E402
 
 QUICK_SECONDS = 0.02
-SMALL_BYTES = 4096
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,9 +67,9 @@ def nothing_left(loop_failures: list[str], reported: list[str], sweep: Sweep) ->
     before = _held()
     yield
     deadline = time.monotonic() + 1
-    while _held() != before and time.monotonic() < deadline:
+    while _more_than(before) and time.monotonic() < deadline:
         gevent.sleep(0.002)
-    assert _held() == before
+    assert not _more_than(before)
     assert (len(sweep), loop_failures, reported) == (0, [], [])
 
 
@@ -77,13 +78,19 @@ def stage(nothing_left: None, sweep: Sweep) -> Iterator[Callable[..., Stage]]:
     """stage(idle_seconds_max=0.1): a worker whose other bounds are out of the way; its log must stay clean."""
     with ExitStack() as opened:
 
-        def make(early_open_seconds: float = 0, **shorter: float) -> Stage:
-            made = Stage(sweep, bounds(**shorter), early_open_seconds)
+        def make(early_open_seconds: float = 0, tls: Tls | None = None, **shorter: float) -> Stage:
+            made = Stage(sweep, bounds(**shorter), early_open_seconds, tls)
             opened.callback(_check, made)
             opened.callback(made.close)
             return made
 
         yield make
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca_file)
+    return context
 
 
 def _check(stage: Stage) -> None:
@@ -94,8 +101,32 @@ def _check(stage: Stage) -> None:
     assert all(len(meter.endings) == 1 for meter in stage.meters)
 
 
+def _more_than(before: dict[str, int]) -> dict[str, int]:
+    """What is held beyond that; less is what an earlier test had left."""
+    return {name: count for name, count in _held().items() if count > before[name]}
+
+
 def _held() -> dict[str, int]:
     return {"watchers": gevent.get_hub().loop.activecnt, "descriptors": len(os.listdir("/proc/self/fd"))}
+
+
+@pytest.fixture
+def ends(nothing_left: None) -> Iterator[tuple[Caller, socket.socket]]:
+    """A caller and the socket that serves it."""
+    near, far = pair()
+    with near, far:
+        yield Caller(near), far
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
+    """A certificate for 127.0.0.1, and the loop's TLS where a server would have patched it in."""
+    monkeypatch.setattr("relay.pump.source.ssl", ssl)
+    monkeypatch.setattr("relay.upstream.connections._trusting", _trusting)
+    authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return Tls(server, str(tmp_path / "ca.pem"))
 
 
 @pytest.fixture

@@ -2,13 +2,17 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 import gevent
+import pytest
 from gevent import queue, socket
+from gevent.ssl import SSLContext
 
 from relay.core.body import Chunked
 
 SECONDS_MAX = 5.0
+SMALL_BYTES = 4096
 DONE = b"data: [DONE]\n\n"
 LAST_CHUNK = b"0\r\n\r\n"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -29,6 +33,43 @@ def until(true: Callable[[], object], seconds_max: float = SECONDS_MAX) -> None:
     with gevent.Timeout(seconds_max):
         while not true():
             gevent.sleep(0.002)
+
+
+def turns_during(seconds: float) -> int:
+    """How often the loop turned meanwhile: a handful when nothing happens."""
+    loop = gevent.get_hub().loop
+    before = loop.iteration
+    gevent.sleep(seconds)
+    turns: int = loop.iteration - before
+    return turns
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a TCP connection, with small buffers."""
+    with socket.socket() as listener:
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            listener.setsockopt(socket.SOL_SOCKET, option, SMALL_BYTES)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        near = socket.socket()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
+        near.connect(listener.getsockname())
+        far, _ = listener.accept()
+    far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return near, far
+
+
+def fill(sock: socket.socket) -> None:
+    """Fill the buffers behind a socket to the last byte; it is non-blocking afterwards."""
+    sock.settimeout(0.0)
+    for size in (1000, 1):
+        refused = 0
+        while refused < 3:
+            try:
+                sock.send(b"x" * size)
+            except BlockingIOError:
+                refused += 1
+                gevent.sleep(0.01)
 
 
 class Peer:
@@ -71,10 +112,8 @@ class Peer:
     def sees_the_other_leave(self, seconds_max: float = SECONDS_MAX) -> bool:
         """Whether the connection ends, in whichever way, within the time; what arrives before is kept."""
         with gevent.Timeout(seconds_max, False):
-            try:
+            with suppress(ConnectionResetError):
                 self.to_the_end()
-            except ConnectionResetError:
-                pass
             return True
         return False
 
@@ -121,6 +160,18 @@ class Caller(Peer):
         return decoder.ended and not decoder.surplus
 
 
+WAYS_TO_LEAVE = pytest.mark.parametrize(
+    "leave", [Caller.close, Caller.reset, Caller.half_close], ids=lambda way: way.__name__
+)
+
+
+class Response:
+    """As much of gunicorn's response as a wire needs."""
+
+    def __init__(self, sock: socket.socket, chunked: bool) -> None:
+        self.sock, self.chunked = sock, chunked
+
+
 class Answering(Peer):
     """One connection as the upstream sees it, its request being read already."""
 
@@ -144,9 +195,10 @@ class Answering(Peer):
 
 
 class Upstream:
-    """Listens; a test takes connections from it and answers them itself."""
+    """Listens, on TLS where it is given a context; a test takes connections from it and answers them itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: SSLContext | None) -> None:
+        self._tls = tls
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(64)
@@ -168,6 +220,8 @@ class Upstream:
     def _accept(self) -> None:
         while True:
             sock, _ = self._listener.accept()
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True)
             self.accepted.append(Answering(sock))
             self.accepted[-1].read_request()
             self._asked.put(self.accepted[-1])

@@ -2,7 +2,6 @@
 lines.
 """
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,15 +11,17 @@ from typing import Any
 
 import gevent
 from gevent import socket
+from gevent.ssl import SSLContext
 from gunicorn.config import Config
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.core.dialects import OPENAI
 from relay.core.errors import RelayError
-from relay.core.flow import Ending, Flow, PlainFlow, SseFlow, WrappedFlow
+from relay.core.flow import Ending, Flow
 from relay.core.head import content_type, is_event_stream
+from relay.core.plain_flow import PlainFlow, WrappedFlow
 from relay.core.scrub import Scrubber
-from relay.core.sse import PING
+from relay.core.sse_flow import SseFlow
 from relay.core.targets import Target
 from relay.exchange import Exchange
 from relay.pump.pump import Pump
@@ -33,9 +34,23 @@ from tests.pump.partners import Answering, Caller, Upstream
 
 KEY = "key_0000000000000000"
 FRAME_BYTES_MAX = 65_536
-LONG = Bounds(heartbeat_seconds=60, idle_seconds_max=60, total_seconds_max=60, slow_reader_seconds_max=60)
+LONG = Bounds(
+    heartbeat_seconds=60,
+    idle_seconds_max=60,
+    total_seconds_max=60,
+    slow_reader_seconds_max=60,
+    pending_bytes_max=262_144,
+)
 EVENTS = (("Content-Type", "text/event-stream"),)
 Streaming = Callable[..., tuple["Stage", Caller, Answering]]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What the upstream serves with, and the file of the authority that the relay trusts."""
+
+    server: SSLContext
+    ca_file: str
 
 
 class Log:
@@ -97,11 +112,12 @@ class Stage:
     freed. `upstreams_taken`, `meters`: one for each exchange.
     """
 
-    def __init__(self, sweep: Sweep, bounds: Bounds, early_open_seconds: float) -> None:
+    def __init__(self, sweep: Sweep, bounds: Bounds, early_open_seconds: float, tls: Tls | None) -> None:
         self.sweep, self.log = sweep, Log()
         self.pump = Pump(bounds, early_open_seconds, sweep)
-        self.upstream = Upstream()
-        self.target = Target("test", f"http://127.0.0.1:{self.upstream.port}/v1", "sk-test")
+        self.upstream = Upstream(tls and tls.server)
+        scheme, ca_file = ("https", tls.ca_file) if tls else ("http", "")
+        self.target = Target("test", f"{scheme}://127.0.0.1:{self.upstream.port}/v1", "sk-test", ca_file=ca_file)
         self.upstreams = self._upstreams()
         self.streams = True
         self.flow_for: Callable[[Any, Any], Flow] = flow_for
@@ -214,19 +230,3 @@ def head_of(upstream: Any) -> list[tuple[str, str]]:
 def bounds(**shorter: float) -> Bounds:
     """Bounds that are out of the way but for these."""
     return replace(LONG, **shorter)
-
-
-def assert_cut(stage: Stage, caller: Caller, end: str, code: str, before: bytes = b"") -> None:
-    """The caller got `before`, the error frame, and no last chunk; the exchange was closed once, with this end."""
-    caller.to_the_end()
-    body = caller.body.replace(PING, b"")
-    assert body.startswith(before + b'data: {"error"')
-    assert body.count(b"\n\n") == before.count(b"\n\n") + 1
-    assert (told(body), stage.end, caller.is_whole) == (code, end, False)
-    assert stage.closed == 1
-
-
-def told(body: bytes) -> str:
-    """The code of the error frame that a body ends with."""
-    last = body.split(b"\n\n")[-2]
-    return str(json.loads(last.removeprefix(b"data: "))["error"]["code"])

@@ -1,4 +1,4 @@
-"""FLOW and its ways to an honest end or a told cut, with gunicorn's connection loop and a urllib3 response around it."""
+"""FLOW and its way to an honest end, with gunicorn's connection loop and a urllib3 response around it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,9 @@ import pytest
 
 from relay.core.flow import Ending
 from relay.pump.source import READ_BYTES_MAX, Source
+from tests.pump.outcomes import assert_cut
 from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, chunk, frame, until
-from tests.pump.stage import Stage, Streaming, assert_cut
+from tests.pump.stage import Stage, Streaming
 
 
 def test_a_frame_leaves_before_the_upstream_makes_the_next(streaming: Streaming) -> None:

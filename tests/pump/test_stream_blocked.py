@@ -8,8 +8,9 @@ import pytest
 
 from relay.core.sse import PING
 from relay.pump.stream import Stream
-from tests.pump.partners import DONE, LAST_CHUNK, Answering, Caller, frame, until
-from tests.pump.stage import KEY, Stage, Streaming, assert_cut, told
+from tests.pump.outcomes import assert_cut, told
+from tests.pump.partners import DONE, LAST_CHUNK, Answering, Caller, fill, frame, turns_during, until
+from tests.pump.stage import KEY, Stage, Streaming
 
 KIB = frame("x" * 1016)
 
@@ -123,25 +124,11 @@ def test_a_heartbeat_that_does_not_fit_pauses_the_upstream_too(narrow: Streaming
     """Its readable socket would else keep the loop turning."""
     stage, caller, upstream = narrow(heartbeat_seconds=0.05)
     [stream] = stage.pump.live
-    fill(stream)
+    fill(stream.sink.wire.sock)
     until(lambda: stream.sink.pending)
     upstream.say(frame("a"))
     gevent.sleep(0.02)
-    turns = gevent.get_hub().loop.iteration
-    gevent.sleep(0.1)
-    assert gevent.get_hub().loop.iteration - turns < 50
-
-
-def fill(stream: Stream) -> None:
-    """Fill the caller's buffers to the last byte, unknown to the stream."""
-    for size in (1000, 1):
-        refused = 0
-        while refused < 3:
-            try:
-                stream.sink.wire.sock.send(b"x" * size)
-            except BlockingIOError:
-                refused += 1
-                gevent.sleep(0.01)
+    assert turns_during(0.1) < 50
 
 
 def test_the_total_deadline_holds_for_a_blocked_stream(narrow: Streaming) -> None:

@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import gevent
 import pytest
 
-from relay.core.flow import SseFlow
-from relay.core.sse import PING
+from tests.pump.outcomes import assert_cut, failing_flow, told
 from tests.pump.partners import LAST_CHUNK, STREAM_HEAD, chunk, frame
-from tests.pump.stage import FRAME_BYTES_MAX, KEY, Stage, Streaming, assert_cut, flow_for, told
+from tests.pump.stage import FRAME_BYTES_MAX, KEY, Stage, Streaming
 
 
 def test_flow_is_cut_at_the_upstreams_eof(streaming: Streaming) -> None:
@@ -112,33 +110,10 @@ def test_only_the_first_ending_counts(streaming: Streaming) -> None:
     assert_cut(stage, caller, "drained", "relay_draining")
 
 
-class Failing(SseFlow):
-    """Fails at the given payload, and in the heartbeat once `ping_fails`."""
-
-    __slots__ = ()
-    ping_fails = False
-
-    def feed(self, payload: bytes) -> bytes:
-        if b"fail" in payload:
-            raise RuntimeError("feed")
-        return super().feed(payload)
-
-    @property
-    def ping(self) -> bytes:
-        if Failing.ping_fails:
-            raise RuntimeError("ping")
-        return PING
-
-
-def failing(upstream: Any, presence: Any) -> Failing:
-    flow = flow_for(upstream, presence)
-    return Failing(flow._dialect, flow._scrubber, FRAME_BYTES_MAX)  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("with_head", [False, True], ids=["in a later read", "with the head"])
 def test_a_callback_that_raises_ends_the_stream(stage: Callable[..., Stage], with_head: bool) -> None:
     made = stage()
-    made.flow_for = failing
+    made.flow_for = failing_flow
     caller = made.caller()
     caller.ask()
     upstream = made.upstream.next()
@@ -150,15 +125,14 @@ def test_a_callback_that_raises_ends_the_stream(stage: Callable[..., Stage], wit
     assert [str(failure) for failure in made.meter.failures] == ["feed"]
 
 
-def test_a_timed_callback_that_raises_ends_the_stream(
-    stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_timed_callback_that_raises_ends_the_stream(stage: Callable[..., Stage]) -> None:
     made = stage(heartbeat_seconds=0.05)
-    made.flow_for = failing
+    made.flow_for = failing_flow
     caller = made.caller()
     caller.ask()
     made.upstream.next().head()
     caller.until(b"\r\n\r\n")
-    monkeypatch.setattr(Failing, "ping_fails", True)
+    [stream] = made.pump.live
+    stream._flow.ping_fails = True  # type: ignore[attr-defined]
     assert_cut(made, caller, "truncated", "internal_error")
     assert [str(failure) for failure in made.meter.failures] == ["ping"]

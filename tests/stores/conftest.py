@@ -1,4 +1,4 @@
-"""The databases that the stores are tested on: an SQLite file, and a PostgreSQL server of our own."""
+"""What the stores are tested on: an SQLite file, a PostgreSQL server of our own, memory, and a Redis of our own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +7,16 @@ import pytest
 
 from relay.stores.database import Database, open_database
 from relay.stores.keys import KeyStore
+from relay.stores.redis_link import RedisLink
+from relay.stores.shared import Limits, open_limits
+from tests.stores import redis_server
 from tests.stores.postgresql_server import Server, installed, serving
 
 SKIPPED = "POSTGRESQL IS NOT TESTED: no server below /usr/lib/postgresql; on Debian: apt-get install postgresql"
+
+REDIS_SKIPPED = "REDIS IS NOT TESTED: no redis-server; on Debian: apt-get install redis-server"
+# What a budget of 50 ms means is tested by itself; elsewhere a busy machine must not decide.
+PATIENT_SECONDS = 5.0
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +48,52 @@ def database(url: str) -> Iterator[Database]:
 @pytest.fixture
 def store(database: Database) -> KeyStore:
     return KeyStore(database)
+
+
+@pytest.fixture(scope="session")
+def running_redis() -> Iterator[redis_server.RedisServer]:
+    if not redis_server.installed():
+        pytest.skip(REDIS_SKIPPED)
+    with redis_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(running_redis: redis_server.RedisServer) -> redis_server.RedisServer:
+    """An empty Redis that goes on running."""
+    running_redis.client.flushall()
+    return running_redis
+
+
+@pytest.fixture
+def own_redis() -> Iterator[redis_server.RedisServer]:
+    """A Redis that the test may kill."""
+    if not redis_server.installed():
+        pytest.skip(REDIS_SKIPPED)
+    with redis_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def link(redis: redis_server.RedisServer) -> Iterator[RedisLink]:
+    """A patient link to an empty Redis."""
+    opened = RedisLink(redis.url, no_failure, PATIENT_SECONDS)
+    opened.mend()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Limits]:
+    """Limits that hold nothing yet, of either kind."""
+    monkeypatch.setattr("relay.stores.redis_link.OPERATION_SECONDS_MAX", PATIENT_SECONDS)
+    url = request.getfixturevalue("redis").url if request.param == "redis" else ""
+    opened = open_limits(url, 1, "deny", no_failure)
+    yield opened
+    assert not opened.degraded
+    opened.close()
+
+
+def no_failure(where: str, error: BaseException) -> None:
+    """What the stores report to where nothing may fail."""
+    raise AssertionError(where) from error

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from relay.core.errors import RelayError
 from relay.core.targets import Target
+from relay.pump.takeover import upstream_socket
 from relay.upstream.upstreams import Upstreams
 from tests.live.bench.certificates import Certificates, make_certificates
 from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
+
+KEY = "sk-canary-upstream-Bn6Xs"
 
 
 @dataclass
@@ -27,6 +32,33 @@ class Ask:
 
     def headers_for(self, target: Target) -> dict[str, str]:
         return self.headers
+
+
+def target_of(upstream: ScriptedUpstream, **more: Any) -> Target:
+    return Target("default", upstream.base_url, KEY, **more)
+
+
+def refusal(upstreams: Upstreams, target: Target, ask: Ask | None = None) -> tuple[str, int, bool | None]:
+    """Code, status, and whether an SDK may ask again."""
+    with pytest.raises(RelayError) as caught, upstreams.open([target], ask or Ask()):
+        pytest.fail("it was opened")
+    assert KEY not in f"{caught.value!r} {caught.value.__context__!r}"
+    return caught.value.code, caught.value.kind.status, caught.value.kind.retry
+
+
+def assert_closed(upstream: ScriptedUpstream) -> None:
+    """The connection is not merely left to the collector."""
+    until(lambda: upstream.open == 0, 2.0, "a closed connection")
+
+
+def read_body(answer: Any) -> bytes:
+    """As the pump reads it, so that nothing below thinks that the connection is free again."""
+    sock, data = upstream_socket(answer.response)
+    sock.settimeout(2)
+    body: bytes = answer.decoder.feed(data)
+    while not answer.decoder.ended:
+        body += answer.decoder.feed(sock.recv(65_536))
+    return body
 
 
 @pytest.fixture(scope="package")

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from config.schema import Section
-from tests.house import House, log_lines, settings_for
+from tests.house import House, settings_for
 from tests.live.bench.upstream import ScriptedUpstream
+from tests.web.served import Served
 
 
 @pytest.fixture
@@ -26,7 +26,8 @@ def build(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Callable[..., 
     built: list[House] = []
 
     def build(**sections: Section) -> House:
-        built.append(House(settings_for(upstream.base_url, tmp_path, **sections)))
+        settings = settings_for(upstream.base_url, tmp_path, **sections)
+        built.append(House(settings, tmp_path / f"log-{len(built)}"))
         return built[-1]
 
     yield build
@@ -45,14 +46,7 @@ def caller(house: House) -> FlaskClient:
 
 
 @pytest.fixture
-def logged(house: House, capfd: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
-    """The log lines of the requests so far."""
-    printed = ""
-
-    def logged() -> list[dict[str, Any]]:
-        nonlocal printed
-        house.relay.log.flush(2.0)
-        printed += capfd.readouterr().out
-        return log_lines(printed)
-
-    return logged
+def served(house: House) -> Iterator[Served]:
+    one = Served(house.app)
+    yield one
+    one.close()

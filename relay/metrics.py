@@ -1,0 +1,111 @@
+"""Figures for Prometheus, one observation per request. Labels come from fixed sets: no caller can make them grow.
+
+Names: OpenTelemetry's GenAI client metrics in Prometheus' spelling, and the relay's own as `relay_…`.
+"""
+
+import os
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from relay.core.usage import Usage
+
+# Powers of four, as the GenAI conventions advise for tokens, and their boundaries for seconds.
+TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+OVERHEAD_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1)
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Observed(Protocol):
+    """A request's record, as far as this room looks. Times are seconds of the monotonic clock."""
+
+    route: str
+    model: str | None
+    status: int
+    end: str
+    error: str | None
+    frames_out: int
+    bytes_out: int
+    usage: Usage | None
+    begun_at: float
+    sent_at: float
+    answered_at: float
+    first_at: float
+
+
+class Metrics:
+    """One per worker; with several workers each writes its own files, and any of them reads all."""
+
+    def __init__(self, routes: Collection[str], models: Collection[str]) -> None:
+        self._routes, self._models = frozenset(routes), frozenset(models)
+        self._read: list[tuple[Gauge, Callable[[], float]]] = []
+        self.registry = CollectorRegistry()
+        self._requests = self._counter("relay_requests", "Requests answered", "route", "status", "end")
+        self._refusals = self._counter("relay_refusals", "Requests that the relay refused", "code")
+        self._frames = self._counter("relay_frames_out", "Frames sent to callers")
+        self._bytes = self._counter("relay_bytes_out", "Body bytes sent to callers")
+        self._overhead = self._histogram("relay_overhead_seconds", "The relay's own part", OVERHEAD_SECONDS)
+        self._tokens = self._histogram(
+            "gen_ai_client_token_usage", "Tokens by the upstream's count", TOKENS, "gen_ai_token_type", "model"
+        )
+        self._duration = self._histogram("gen_ai_client_operation_duration_seconds", "Whole answers", SECONDS, "model")
+        self._first = self._histogram(
+            "gen_ai_client_operation_time_to_first_chunk_seconds", "From arrival to the first frame", SECONDS, "model"
+        )
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Publish a figure that somebody else keeps. Several workers' figures are added up."""
+        gauge = Gauge(name, text, registry=self.registry, multiprocess_mode="livesum")
+        if DIRECTORY not in os.environ:
+            gauge.set_function(read)
+        self._read.append((gauge, read))
+
+    def observe(self, record: Observed, ended_at: float) -> None:
+        """Count one request."""
+        route = record.route if record.route in self._routes else "unknown"
+        self._requests.labels(route, str(record.status), record.end).inc()
+        if record.error is not None:
+            self._refusals.labels(record.error).inc()
+        if record.answered_at:
+            self._observe_answer(record, ended_at)
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(_all_processes() if DIRECTORY in os.environ else self.registry)
+
+    def refresh(self) -> None:
+        """With several workers: write the gauges down, for whichever worker is asked."""
+        for gauge, read in self._read:
+            gauge.set(read())
+
+    def _observe_answer(self, record: Observed, ended_at: float) -> None:
+        model = record.model if record.model in self._models else "other"
+        self._frames.inc(record.frames_out)
+        self._bytes.inc(record.bytes_out)
+        self._duration.labels(model).observe(ended_at - record.begun_at)
+        if record.first_at:
+            self._first.labels(model).observe(record.first_at - record.begun_at)
+            self._overhead.observe(record.sent_at - record.begun_at + record.first_at - record.answered_at)
+        if record.usage is not None:
+            self._tokens.labels("input", model).observe(record.usage.input_tokens)
+            self._tokens.labels("output", model).observe(record.usage.output_tokens)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+def forget_process(pid: int) -> None:
+    """Called by the server's master when a worker has gone: its gauges no longer count."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _all_processes() -> Any:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

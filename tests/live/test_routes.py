@@ -1,0 +1,80 @@
+"""The table of CONTRACT 2: what is relayed where, as it came; the models of a key; nothing secret in a query."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.bench.caller import RawCaller
+from tests.live.bench.relay_process import RelayProcess
+from tests.live.bench.scripts import answering, chat_stream, json_answer
+from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.cases import ASK, CHAT, STREAM, Owed, ask, get, nothing_left, refusal
+
+# route: where its requests go below the upstream's base URL
+POSTED = {
+    "/v1/chat/completions": "/v1/chat/completions",
+    "/v1/completions": "/v1/completions",
+    "/v1/responses": "/v1/responses",
+    "/v1/messages": "/v1/messages",
+    "/v1/embeddings": "/v1/embeddings",
+    "/v1/moderations": "/v1/moderations",
+    "/v1/audio/speech": "/v1/audio/speech",
+    "/v1/images/generations": "/v1/images/generations",
+}
+# Odd spacing, an unknown member, an escape: none of it may change on its way.
+VERBATIM = b'{ "model":"gpt-test",\t"messages":[], "x": {"y":[1.50, "\\u00e9\\/"]},\n "stream": false }'
+
+
+@pytest.fixture(autouse=True)
+def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
+    with nothing_left(relay, upstream) as owed:
+        yield owed
+
+
+@pytest.mark.parametrize("path", POSTED)
+def test_a_body_goes_to_its_upstream_path_as_it_came(upstream: ScriptedUpstream, caller: RawCaller, path: str) -> None:
+    caller.request("POST", path, VERBATIM, [("Content-Type", "application/json; charset=utf-8")])
+    assert caller.read_head()[0] == 200
+    caller.read_all()
+    sent = upstream.wait_for_requests(1)[0]
+    assert (sent.method, sent.path, sent.body) == ("POST", POSTED[path], VERBATIM)
+    assert sent.header("content-type") == "application/json; charset=utf-8"
+    assert sent.header("accept-encoding") == "identity"
+
+
+def test_the_models_of_the_upstream_are_listed(upstream: ScriptedUpstream, caller: RawCaller) -> None:
+    assert get(caller, "/v1/models").status == 200
+    assert json.loads(caller.read_all())["data"] == [{"id": "gpt-test", "object": "model"}]
+    sent = upstream.wait_for_requests(1)[0]
+    assert (sent.method, sent.path, sent.body) == ("GET", "/v1/models", b"")
+
+
+def test_a_key_bound_to_models_sees_and_uses_only_those(
+    upstream: ScriptedUpstream, relay: RelayProcess, owed: Owed
+) -> None:
+    owed.requests = 3
+    upstream.answer(answering(json_answer({"object": "list", "data": [{"id": "a"}, {"id": "b"}, {"id": "c"}]})))
+    with RawCaller(relay.port, key=relay.create_key("bound", model=["b"])) as caller:
+        assert get(caller, "/v1/models").status == 200
+        assert json.loads(caller.read_all()) == {"object": "list", "data": [{"id": "b"}]}
+        assert refusal(caller, ask(caller, {**ASK, "model": "a"})) == (403, "model_not_allowed")
+        assert ask(caller, {**ASK, "model": "b"}).status == 200
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "access_token", "token"])
+def test_a_key_in_the_query_of_any_relayed_route_is_refused(
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, key: str, name: str
+) -> None:
+    owed.requests = len(POSTED) + 1
+    for path in POSTED:
+        assert refusal(caller, ask(caller, ASK, f"{path}?{name}={key}")) == (400, "key_in_query")
+    assert refusal(caller, get(caller, f"/v1/models?{name}={key}")) == (400, "key_in_query")
+    assert upstream.received == b""
+
+
+def test_any_other_query_is_ignored(upstream: ScriptedUpstream, caller: RawCaller) -> None:
+    assert ask(caller, STREAM, f"{CHAT}?beta=true").status == 200
+    assert caller.read_all() == b"".join(chat_stream("Hello", " world"))
+    assert upstream.wait_for_requests(1)[0].path == CHAT
