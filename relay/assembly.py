@@ -11,10 +11,10 @@ from relay.admission import Gate
 from relay.authentication import CACHE_SECONDS, Authenticator, RevocationWatch
 from relay.core.errors import RelayError
 from relay.core.flow import Flow
-from relay.core.plain_flow import PlainFlow, WrappedFlow
-from relay.core.sse_flow import SseFlow
 from relay.core.head import is_event_stream
+from relay.core.plain_flow import PlainFlow, WrappedFlow
 from relay.core.scrub import Scrubber
+from relay.core.sse_flow import SseFlow
 from relay.core.targets import Routing, Target
 from relay.core.usage import is_usage_only
 from relay.demo.server import DemoUpstream

@@ -19,7 +19,8 @@ from relay.stores.database import Database, StoreError, open_database
 from relay.stores.keys import KeyStore, UnknownKey
 from relay.stores.ledger import GROUPS, Ledger, Sums
 
-COLUMNS = ("requests", "errors", "input tokens", "output tokens", "cost USD", "cost unknown")
+# short, so that names of models fit beside them into 80 columns
+COLUMNS = ("requests", "errors", "tokens in", "tokens out", "USD", "unknown")
 
 
 class Since(click.ParamType[float]):
@@ -45,7 +46,7 @@ def command(key_name: str | None, since: float, by: str, is_json: bool) -> None:
     """Show requests, errors, tokens and cost; tokens are the upstreams' own counts, days are UTC.
 
     Errors are what was refused, failed or was cut, but not what a caller left. Where the price or the tokens of an
-    answer are not known, it is counted as "cost unknown" and its cost is not in the sum.
+    answer are not known, it is counted as "unknown" and its cost is not in the sum.
     """
     with _database() as database:
         key_id = None if key_name is None else KeyStore(database).get(key_name).id

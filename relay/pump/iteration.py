@@ -26,7 +26,7 @@ class Iteration:
     def __init__(self, exchange: Any, bounds: Bounds) -> None:
         self._exchange, self._flow, self._bounds = exchange, exchange.flow, bounds
         self._decoder = exchange.upstream.decoder
-        self._sock, self._buffered = upstream_socket(exchange.upstream.response)
+        self._sock: Any = None
         self._ending: Ending | None = None
         self._first_at = 0.0
         self._bytes_out = 0
@@ -43,7 +43,7 @@ class Iteration:
 
     def close(self) -> None:
         ending = self._ending or Ending("client_gone")
-        self._exchange.meter.ended(ending, self._flow, self._bytes_out, self._first_at)
+        self._exchange.meter.ended(ending, self._flow, self._bytes_out + len(ending.last), self._first_at)
         self._exchange.close()
 
     def _run(self) -> Iterator[bytes]:
@@ -57,7 +57,7 @@ class Iteration:
 
     def _until_ended(self) -> Iterator[bytes]:
         begun_at = read_at = time.monotonic()
-        data: bytes | None = self._buffered
+        data = self._first_read()
         while True:
             if data is not None:
                 read_at = time.monotonic()
@@ -72,12 +72,28 @@ class Iteration:
                 return
             data = self._read()
 
+    def _first_read(self) -> bytes | None:
+        try:
+            self._sock, buffered = upstream_socket(self._exchange.upstream.response)
+            return buffered
+        except OSError:
+            self._end(self._flow.broken("reset", "upstream_disconnected"))
+            return b""
+
     def _take(self, data: bytes) -> bytes:
         flow, decoder = self._flow, self._decoder
         try:
             out: bytes = flow.feed(decoder.feed(data))
         except BadBody:
             self._end(flow.broken("truncated", "upstream_bad_response"))
+            return b""
+        except Exception as error:
+            self._exchange.meter.failed(error)
+            self._end(flow.broken("truncated", "internal_error"))
+            return b""
+        if decoder.ended and flow.ends_with_its_body:  # complete with its last byte: the slot must be free before that
+            verdict = flow.verdict(body_ended=True)
+            self._end(Ending(verdict.end, out + verdict.last, verdict.whole))
             return b""
         if flow.overflowed:
             self._end(flow.broken("oversize", "frame_too_large"))
@@ -96,7 +112,7 @@ class Iteration:
         """Return bytes, or None after a silence. The end of the connection ends the iteration."""
         self._sock.settimeout(min(self._bounds.heartbeat_seconds, self._bounds.idle_seconds_max))
         try:
-            data = self._sock.recv(READ_BYTES_MAX)
+            data: bytes = self._sock.recv(READ_BYTES_MAX)
         except TimeoutError:
             return None
         except OSError:

@@ -41,7 +41,7 @@ class Linger:
         if payload or not data:
             self._finish(self._close)
         elif self._source.decoder.ended:
-            self._finish(self._source.give_back)
+            self._finish(self._source.give_back if self._source.is_reusable else self._close)
 
     def _finish(self, last: Callable[[], None]) -> None:
         self._sweep.discard(self)

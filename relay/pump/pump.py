@@ -14,7 +14,7 @@ from relay.pump.presence import EarlyOpen, NoPresence, Presence
 from relay.pump.source import Answer, Source
 from relay.pump.stream import Bounds, Stream
 from relay.pump.sweep import Sweep
-from relay.pump.takeover import ALREADY_HANDLED, Wire, caller_socket
+from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket
 
 # How long an error frame may take to a caller that reads slowly; a whole answer's end has the slow reader's time.
 ERROR_SECONDS_MAX = 5.0
@@ -65,9 +65,7 @@ class Pump:
         return Iteration(exchange, self._bounds)
 
     def deliver(self, exchange: Exchange, wire: Wire, pending: bytes = b"") -> object:
-        """Pump the exchange's body into the open response; `pending`: what is owed before it. Returns what tells
-        gunicorn that all is done.
-        """
+        """Pump the exchange's body into the open response; `pending`: what is owed before it. Ends as `conclude`."""
         source = Source(exchange.upstream, self._bounds.pending_bytes_max)
         stream = Stream(source, wire, exchange.flow, self._sweep, self._bounds)
         stream.sink.pending = pending
@@ -76,23 +74,31 @@ class Pump:
         try:
             ending = stream.run()
             self._settle(source, ending, exchange)
+        except BaseException:
+            wire.hang_up()
+            raise
         finally:
+            wire.sock.settimeout(None)  # as gunicorn had it
             del self.live[stream]
             if stream.failure is not None:
                 exchange.meter.failed(stream.failure)
-            exchange.meter.ended(ending, exchange.flow, stream.sink.bytes_out + len(ending.last), stream.first_at)
+            exchange.meter.ended(ending, exchange.flow, stream.bytes_out + len(ending.last), stream.first_at)
             exchange.close()
-        self.conclude(wire, stream.sink.pending, ending)
-        return ALREADY_HANDLED
+        return self.conclude(wire, stream.sink.pending, ending)
 
-    def conclude(self, wire: Wire, pending: bytes, ending: Ending) -> None:
-        """Write what is still owed and end the response: with a last chunk if it is whole, else by hanging up."""
+    def conclude(self, wire: Wire, pending: bytes, ending: Ending) -> object:
+        """Write what is still owed and end the response: with a last chunk if it is whole, else by hanging up.
+
+        Returns what tells gunicorn that all is done; raises HungUp where the connection is over.
+        """
         owed = pending + wire.framed(ending.last) + (wire.last_chunk if ending.whole else b"")
         if ending.end in ("client_gone", "client_slow"):
             owed = b""
         sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
         if not (sent and ending.whole) or wire.closes:
             wire.hang_up()
+            raise HungUp
+        return ALREADY_HANDLED
 
     def keys_in_use(self) -> set[str]:
         """The keys of all requests that wait or stream now."""
@@ -132,9 +138,7 @@ class Pump:
         if not ending.whole or exchange.flow.surplus:
             return
         if source.is_reusable:
+            exchange.upstream.leave_open()
             source.give_back()
         elif source.may_end_soon:
-            Linger(source, self._sweep, exchange.upstream.close)
-        else:
-            return
-        exchange.upstream.leave_open()
+            Linger(source, self._sweep, exchange.upstream.leave_open())

@@ -21,14 +21,13 @@ class Sink:
     `pending`: bytes not taken yet; meanwhile nothing more may be read for it.
     """
 
-    __slots__ = ("_io", "_on_drained", "_on_gone", "bytes_out", "pending", "taken_at", "wire", "wrote_at")
+    __slots__ = ("_io", "_on_drained", "_on_gone", "pending", "taken_at", "wire", "wrote_at")
 
     def __init__(self, wire: Wire, on_drained: Callable[[], None], on_gone: Callable[[], None]) -> None:
         self.wire = wire
         self._on_drained, self._on_gone = on_drained, on_gone
         self._io: Any = None
         self.pending = b""
-        self.bytes_out = 0
         self.wrote_at = self.taken_at = time.monotonic()
         wire.sock.settimeout(0.0)
 
@@ -59,7 +58,6 @@ class Sink:
             return 0
         except OSError as error:
             raise CallerGone from error
-        self.bytes_out += sent
         return sent
 
     def watch(self) -> None:

@@ -23,21 +23,29 @@ class Answer(Protocol):
 
     def close(self) -> None: ...
 
-    def leave_open(self) -> None: ...
+    def leave_open(self) -> Callable[[], None]: ...
 
 
 class Source:
     """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
 
-    __slots__ = ("_answer", "_io", "_on_readable", "_read_bytes_max", "_sock", "buffered", "decoder")
+    __slots__ = ("_answer", "_broken", "_io", "_on_readable", "_read_bytes_max", "_sock", "buffered", "decoder")
 
     def __init__(self, answer: Answer, read_bytes_max: int = READ_BYTES_MAX) -> None:
         self._answer = answer
         self._read_bytes_max = min(read_bytes_max, READ_BYTES_MAX)
         self.decoder = answer.decoder
-        self._sock, self.buffered = upstream_socket(answer.response)
+        self._broken: OSError | None = None
+        self._sock, self.buffered = self._take_over()
         self._io: Any = None
         self._on_readable: Callable[[], None] = lambda: None
+
+    def _take_over(self) -> tuple[Any, bytes]:
+        try:
+            return upstream_socket(self._answer.response)
+        except OSError as error:
+            self._broken = error
+            return None, b""
 
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` from the loop whenever there is something to read."""
@@ -61,8 +69,10 @@ class Source:
 
     def read(self) -> bytes | None:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
+        if self._broken is not None:
+            raise self._broken
         try:
-            return self._sock.recv(self._read_bytes_max)
+            return self._sock.recv(self._read_bytes_max)  # type: ignore[no-any-return]
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
         except ssl.SSLWantWriteError:
@@ -70,6 +80,11 @@ class Source:
             return None
         except ssl.SSLEOFError:  # the peer closed without close_notify; the framing tells whether that was too early
             return b""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the next read raises what the takeover found."""
+        return self._broken is not None
 
     @property
     def has_more(self) -> bool:

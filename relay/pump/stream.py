@@ -63,7 +63,8 @@ class Stream:
 
     __slots__ = (
         "__weakref__", "_begun_at", "_bounds", "_departure", "_flow", "_read_at", "_source", "_sweep", "_waiter",
-        "due", "ending", "failure", "first_at", "sink",
+        "due", "bytes_out",
+        "ending", "failure", "first_at", "sink",
     )  # fmt: skip
 
     def __init__(self, source: Source, wire: Wire, flow: Flow, sweep: Sweep, bounds: Bounds) -> None:
@@ -73,7 +74,7 @@ class Stream:
         self._departure: Departure | None = None
         self.ending: Ending | None = None
         self.failure: BaseException | None = None
-        self.first_at = 0.0
+        self.first_at, self.bytes_out = 0.0, 0
         self._begun_at = self._read_at = time.monotonic()
         self.due = self._next_due(self._begun_at)
 
@@ -103,6 +104,8 @@ class Stream:
         """The body may be complete already: no watcher is made for it."""
         if self._source.buffered or self._source.decoder.ended:
             self._take(self._source.buffered)
+        elif self._source.is_broken:
+            self._source.read()
 
     @guarded
     def _readable(self) -> None:
@@ -120,7 +123,8 @@ class Stream:
 
     @guarded
     def _drained(self) -> None:
-        self._read_at = time.monotonic()
+        self._read_at = time.monotonic()  # while blocked nobody asked the upstream
+        self.due = self._next_due(self._read_at)
         if self.ending is None:
             self._source.resume()
             self._readable()  # bytes may wait in TLS, which no event announces
@@ -137,7 +141,7 @@ class Stream:
         elif now - self._read_at >= self._bounds.idle_seconds_max:
             self._end(self._flow.broken("stall", "upstream_idle_timeout"))
         elif self._flow.ping and now - self.sink.wrote_at >= self._bounds.heartbeat_seconds:
-            self.sink.write(self._flow.ping, now)
+            self._send(self._flow.ping, now)
         if now - self._begun_at >= self._bounds.total_seconds_max:
             self._end(self._flow.broken("deadline", "deadline_exceeded"))
         self.due = self._next_due(now)
@@ -162,9 +166,16 @@ class Stream:
     def _deliver(self, out: bytes) -> None:
         now = time.monotonic()
         self.first_at = self.first_at or now
-        self.sink.write(out, now)
-        if self.sink.pending and self._waiter is not None:
-            self._source.pause()
+        self.bytes_out += len(out)
+        self._send(out, now)
+
+    def _send(self, data: bytes, now: float) -> None:
+        """What the caller does not take blocks the stream: the upstream is not read, the slow reader's time runs."""
+        self.sink.write(data, now)
+        if self.sink.pending:
+            self.due = self._next_due(now)
+            if self._waiter is not None:
+                self._source.pause()
 
     def _next_due(self, now: float) -> float:
         bounds = self._bounds

@@ -46,7 +46,11 @@ class Sweep:
     def _tick(self) -> None:
         now = time.monotonic()
         for item in [item for item in self._items if item.due <= now]:
-            try:
-                item.on_due(now)
-            except BaseException as error:  # gevent would stop the timer, and every stream's deadlines with it
-                self._report("sweep", error)
+            if item in self._items:  # one that was called before may have ended it
+                self._call(item, now)
+
+    def _call(self, item: Due, now: float) -> None:
+        try:
+            item.on_due(now)
+        except BaseException as error:  # gevent would stop the timer, and every stream's deadlines with it
+            self._report("sweep", error)

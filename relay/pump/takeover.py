@@ -13,7 +13,24 @@ from typing import Any
 
 from gunicorn.workers.base_async import ALREADY_HANDLED
 
-__all__ = ["ALREADY_HANDLED", "Wire", "caller_socket", "give_back", "hang_up", "open_wire", "upstream_socket"]
+__all__ = [
+    "ALREADY_HANDLED",
+    "HungUp",
+    "Wire",
+    "caller_socket",
+    "give_back",
+    "hang_up",
+    "open_wire",
+    "upstream_socket",
+]
+
+
+class HungUp(StopIteration):
+    """Ends gunicorn's work on a connection without a word.
+
+    Merely shutting the socket down would not: a request that was pipelined behind is in gunicorn's buffer already, and
+    would be begun, and paid, with nobody left to read its answer.
+    """
 
 
 class Wire:
@@ -68,7 +85,10 @@ def open_wire(start_response: Callable[..., Any], status: str, headers: Iterable
 
 
 def upstream_socket(response: Any) -> tuple[socket.socket, bytes]:
-    """The upstream's socket, made non-blocking, and the body bytes that http.client had already read."""
+    """The upstream's socket, made non-blocking, and the body bytes that http.client had already read.
+
+    Raises OSError where http.client's reader looks further and finds a reset; the kernel tells it only once.
+    """
     reader = response._fp.fp
     sock = reader.raw._sock
     sock.settimeout(0.0)

@@ -1,7 +1,7 @@
 """Sends a request to an upstream and brings its answer's head, or a refusal that says whose fault it was."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -75,9 +75,10 @@ class Upstream:
     def content_type(self) -> str:
         return head.content_type(self.headers)
 
-    def leave_open(self) -> None:
-        """The connection went back to its pool, or somebody else will close it."""
+    def leave_open(self) -> Callable[[], None]:
+        """From now on somebody else decides about the connection; return what closes it."""
         self._left_open = True
+        return self.response.close  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the connection, which stops the upstream's work. Idempotent."""

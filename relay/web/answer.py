@@ -7,7 +7,7 @@ import flask
 
 from relay.core.flow import Ending
 from relay.exchange import Exchange
-from relay.pump.takeover import ALREADY_HANDLED, caller_socket, hang_up, open_wire
+from relay.pump.takeover import HungUp, caller_socket, hang_up, open_wire
 from relay.web.events import answer_headers
 
 NO_BODY = (204, 304)
@@ -46,8 +46,8 @@ class OpenedError(flask.Response):
         self._pump, self._presence, self._frame = pump, presence, frame
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        self._pump.conclude(self._presence.wire, self._presence.take_pending(), Ending("upstream_eof", self._frame))
-        return ALREADY_HANDLED  # type: ignore[no-any-return]
+        ending = Ending("upstream_eof", self._frame)
+        return self._pump.conclude(self._presence.wire, self._presence.take_pending(), ending)  # type: ignore[no-any-return]
 
 
 class Gone(flask.Response):
@@ -59,4 +59,4 @@ class Gone(flask.Response):
         sock = caller_socket(environ)
         if sock is not None:
             hang_up(sock)
-        return ALREADY_HANDLED  # type: ignore[no-any-return]
+        raise HungUp

@@ -63,7 +63,10 @@ def test_no_bytes_fail_the_reading(dialect: Dialect, data: bytes) -> None:
     assert dialect.meaning(frame(data.replace(b"\n", b""))) in Meaning
 
 
-@pytest.mark.parametrize("text", ['{"choices":[{"finish_reason": "stop"}]}', '{"choices":[{"finish_reason":"length"}]}'])
+CHOICES = "{\"choices\":[{%s}]}"
+
+
+@pytest.mark.parametrize("text", [CHOICES % '"finish_reason": "stop"', CHOICES % '"finish_reason":"length"'])
 def test_a_finish_reason_shows_that_the_answer_was_finished(text: str) -> None:
     assert OPENAI.meaning(frame(text.encode())) is Meaning.FINISH
     assert OPENAI.meaning(frame(json.dumps({"content": text}).encode())) is Meaning.MORE

@@ -62,7 +62,7 @@ def whole_answers(client: OpenAI) -> list[list[int]]:
 
 def usage(client: OpenAI) -> list[Any]:
     options: Any = {"include_usage": True}
-    chunks = client.chat.completions.create(model="mock-n3", messages=ASK, stream=True, stream_options=options)
+    chunks: Any = client.chat.completions.create(model="mock-n3", messages=ASK, stream=True, stream_options=options)
     return [[len(chunk.choices), chunk.usage.completion_tokens] for chunk in chunks if chunk.usage or not chunk.choices]
 
 
@@ -101,9 +101,9 @@ def stats() -> dict[str, int]:
         return dict(json.load(answer))
 
 
-def streams(client: OpenAI, streamed_models: list[str]) -> Attempts:
+def streams(client: OpenAI, asked_for: list[str]) -> Attempts:
     routes = {"chat": chat, "completions": completions, "responses": responses}
-    return {f"{name} {model}": partial(route, client, model) for name, route in routes.items() for model in streamed_models}
+    return {f"{name} {model}": partial(route, client, model) for name, route in routes.items() for model in asked_for}
 
 
 def slow(client: OpenAI) -> Attempts:

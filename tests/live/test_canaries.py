@@ -1,5 +1,6 @@
 """A14: neither side's key is seen by the other, nor in a log or the process listing, whatever an upstream echoes."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -10,12 +11,12 @@ from tests.live.bench import canaries
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection
 from tests.live.bench.relay_process import UPSTREAM_KEY, RelayProcess
-from tests.live.bench.scripts import CHUNKED, CLOSE, DONE, answering, json_answer, length, sse_head
+from tests.live.bench.scripts import CHUNKED, CLOSE, DONE, Script, answering, in_turn, json_answer, length, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
 from tests.live.cases import ASK, CHAT, ONE, STREAM, Owed, nothing_left, saying
-from tests.live.pairs import LIMITS
 
+NewCaller = Callable[[], RawCaller]
 KEY = UPSTREAM_KEY.encode()
 STARS = b"*" * len(KEY)
 TOLD = {"error": {"message": f"Incorrect API key provided: {UPSTREAM_KEY}.", "code": "odd"}}
@@ -64,18 +65,17 @@ def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
         yield owed
 
 
-@pytest.mark.parametrize("name", ECHOES)
 def test_an_echo_of_the_upstreams_key_does_not_reach_the_caller(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_caller: Callable[[], RawCaller], owed: Owed, name: str
+    upstream: ScriptedUpstream, relay: RelayProcess, new_caller: NewCaller, owed: Owed, subtests: pytest.Subtests
 ) -> None:
-    owed.requests = 2
-    upstream.answer(once(ECHOES[name]))
-    for ask in (STREAM, ASK):
-        caller = new_caller()
-        caller.post(CHAT, ask)
-        caller.read_head()
-        caller.read_all()
-        canaries.assert_absent({"the answer": bytes(caller.received)}, relay.secrets)
+    owed.requests = 2 * len(ECHOES)
+    for (name, said), asked in itertools.product(ECHOES.items(), (STREAM, ASK)):
+        upstream.answer(once(said))
+        with subtests.test(name, stream=asked is STREAM), new_caller() as caller:
+            caller.post(CHAT, asked)
+            caller.read_head()
+            caller.read_all()
+            canaries.assert_absent({"the answer": bytes(caller.received)}, relay.secrets)
     assert KEY in upstream.received
     assert_nothing_said(relay)
 
@@ -96,7 +96,7 @@ def test_a_key_in_two_segments_of_json_is_starred_at_every_cut(
 
 @pytest.mark.parametrize("framing", ["chunked", "close"])
 def test_a_key_in_two_segments_or_chunks_of_a_stream_is_starred_at_every_cut(
-    upstream: ScriptedUpstream, new_caller: Callable[[], RawCaller], owed: Owed, framing: str
+    upstream: ScriptedUpstream, new_caller: NewCaller, owed: Owed, framing: str
 ) -> None:
     frame = b"data: " + KEY + b"\n\n"
     cuts = range(5, len(frame))
@@ -127,7 +127,7 @@ def test_what_only_begins_like_the_key_arrives_whole(upstream: ScriptedUpstream,
 
 
 def test_a_key_in_a_body_that_is_cut_does_not_reach_the_caller(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_caller: Callable[[], RawCaller], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_caller: NewCaller, owed: Owed
 ) -> None:
     owed.requests = 2
     for said in (sse_head(CLOSE) + ONE + b"data: " + KEY, head(JSON_TYPE, "Content-Length: 999") + b'{"k":"' + KEY):
@@ -139,35 +139,24 @@ def test_a_key_in_a_body_that_is_cut_does_not_reach_the_caller(
         canaries.assert_absent({"the answer": bytes(caller.received)}, relay.secrets)
 
 
-@pytest.mark.parametrize("name", ["a JSON body", "a JSON error", "a refused key", "a redirect", "a frame", "garbage"])
 def test_an_echo_in_a_stream_that_opened_early_does_not_reach_the_caller(
-    early_relay: RelayProcess, upstream: ScriptedUpstream, owed: Owed, name: str
+    upstream: ScriptedUpstream, owed: Owed, start_relay: Callable[..., RelayProcess], subtests: pytest.Subtests
 ) -> None:
     owed.requests = 0
-
-    def script(conn: Connection) -> None:
-        conn.read_request()
-        conn.stall(0.8)
-        conn.send(ECHOES[name])
-
-    upstream.answer(script)
-    with RawCaller(early_relay.port, key=early_relay.secrets["the key early"]) as caller:
-        caller.post(CHAT, STREAM)
-        assert caller.read_head()[0] == 200
-        caller.read_all()
-        canaries.assert_absent({"the answer": bytes(caller.received)}, early_relay.secrets)
-    assert_nothing_said(early_relay)
-
-
-@pytest.fixture(scope="module")
-def early_relay(module_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    environ = {**LIMITS, "RELAY_STREAM__EARLY_OPEN_SECONDS": "0.3"}
-    relay = RelayProcess(module_upstream.base_url, tmp_path_factory.mktemp("early"), environ)
-    try:
-        relay.wait_ready().create_key("early")
-        yield relay
-    finally:
-        relay.stop()
+    names = ["a JSON body", "a JSON error", "a refused key", "a redirect", "a frame", "garbage"]
+    relay = start_relay(upstream.base_url, RELAY_STREAM__EARLY_OPEN_SECONDS="0.3", RELAY_HEALTH__PROBE_SECONDS="3600")
+    key = relay.create_key("early", concurrent=10)
+    upstream.answer(in_turn(*(once(ECHOES[name], 0.8) for name in names)))
+    with contextlib.ExitStack() as open_callers:
+        callers = [open_callers.enter_context(RawCaller(relay.port, key=key)) for _ in names]
+        for caller in callers:
+            caller.post(CHAT, STREAM)
+        for caller in callers:
+            with subtests.test():
+                assert caller.read_head()[0] == 200
+                caller.read_all()
+                canaries.assert_absent({"the answer": bytes(caller.received)}, relay.secrets)
+    assert_nothing_said(relay)
 
 
 def test_the_callers_key_goes_to_no_upstream(
@@ -183,7 +172,7 @@ def test_the_callers_key_goes_to_no_upstream(
 
 
 def test_a_key_in_a_head_that_gunicorn_refuses_is_not_logged(
-    relay: RelayProcess, new_caller: Callable[[], RawCaller], key: str, owed: Owed
+    relay: RelayProcess, new_caller: NewCaller, key: str, owed: Owed
 ) -> None:
     owed.requests = 0
     for line in (f"Bad Header {key}", f"X-{key}\0: 1", f"{key}", f" {key}: folded", f"Content-Length: {key}"):
@@ -194,17 +183,18 @@ def test_a_key_in_a_head_that_gunicorn_refuses_is_not_logged(
     assert_nothing_said(relay)
 
 
-def once(said: bytes) -> Callable[[Connection], None]:
-    """Say this to the first request and close."""
+def once(said: bytes, after_seconds: float = 0.0) -> Script:
+    """Say this to the first request, after a while, and close."""
 
     def script(conn: Connection) -> None:
         conn.read_request()
+        conn.stall(after_seconds)
         conn.send(said)
 
     return script
 
 
-def in_two(head_: bytes, first: bytes, second: bytes) -> Callable[[Connection], None]:
+def in_two(head_: bytes, first: bytes, second: bytes) -> Script:
     """The body in two segments, read apart by whoever reads as soon as it can."""
 
     def script(conn: Connection) -> None:

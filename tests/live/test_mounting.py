@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.scripts import chat_stream
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import Head
-from tests.live.cases import ASK, CHAT, MESSAGES, Owed, ask, nothing_left, refusal, stream
+from tests.live.cases import ASK, CHAT, MESSAGES, Owed, ask, get, nothing_left, refusal, stream
 from tests.live.pairs import LIMITS
 
 MOUNTED = {
@@ -19,6 +19,18 @@ MOUNTED = {
     "RELAY_SERVER__PATH_PREFIX": "/sse",
     "RELAY_SERVER__TRUSTED_HOSTS": '["relay.example", "127.0.0.1"]',
 }
+OTHER_HOSTS = [
+    ["Host: evil.example"],
+    ["Host: relay.example.evil.example"],
+    ["Host: evil.example", "X-Forwarded-Host: relay.example"],
+    ["Host: relay.example@evil.example"],
+    ["Host: evil.example/relay.example"],
+    ["Host: evil.example#relay.example"],
+    ["Host: relay.example", "Host: evil.example"],
+    ["Host: evil.example", "Host: relay.example"],
+    ["Host:"],
+    [],
+]
 WHOLE = b"".join(chat_stream("Hello", " world"))
 
 
@@ -50,10 +62,11 @@ def test_every_route_answers_also_below_the_prefix(
     assert [sent.path for sent in upstream.requests] == [CHAT, CHAT, "/v1/models"]
 
 
-@pytest.mark.parametrize("path", ["/sse/sse/v1/models", "/ssev1/models", "/sse", "/SSE/v1/models", "/other/v1/models"])
-def test_nothing_else_is_mounted(caller: RawCaller, path: str) -> None:
-    caller.get(path)
-    assert refusal(caller, caller.read_answer_head()) == (404, "route_not_found")
+def test_nothing_else_is_mounted(caller: RawCaller, owed: Owed) -> None:
+    paths = ["/sse/sse/v1/models", "/ssev1/models", "/sse", "/SSE/v1/models", "/other/v1/models"]
+    owed.requests = len(paths)
+    for path in paths:
+        assert refusal(caller, get(caller, path)) == (404, "route_not_found"), path
 
 
 def test_the_seed_route_below_the_prefix_refuses_in_its_flat_shape(caller: RawCaller) -> None:
@@ -61,35 +74,25 @@ def test_the_seed_route_below_the_prefix_refuses_in_its_flat_shape(caller: RawCa
     assert json.loads(caller.read_all())["error"] == "MISSING_AUTH"
 
 
-@pytest.mark.parametrize("host", ["relay.example", "relay.example:8443", "RELAY.example", "127.0.0.1"])
-def test_a_trusted_host_is_answered_whatever_its_port(
-    upstream: ScriptedUpstream, caller: RawCaller, key: str, host: str
+def test_a_trusted_host_is_answered_whatever_its_port_and_case(
+    upstream: ScriptedUpstream, caller: RawCaller, key: str, owed: Owed, subtests: pytest.Subtests
 ) -> None:
-    assert under(caller, key, f"Host: {host}").status == 200
-    caller.read_all()
-    assert upstream.requests[0].header("host") == f"127.0.0.1:{upstream.port}"
+    hosts = ["relay.example", "relay.example:8443", "127.0.0.1", "RELAY.example"]
+    owed.requests = len(hosts)
+    for host in hosts:
+        with subtests.test(host):
+            assert under(caller, key, f"Host: {host}").status == 200
+            caller.read_all()
+    assert {sent.header("host") for sent in upstream.requests} == {f"127.0.0.1:{upstream.port}"}
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["Host: evil.example"],
-        ["Host: relay.example.evil.example"],
-        ["Host: evil.example", "X-Forwarded-Host: relay.example"],
-        ["Host: relay.example@evil.example"],
-        ["Host: evil.example/relay.example"],
-        ["Host: evil.example#relay.example"],
-        ["Host:"],
-        [],
-        ["Host: relay.example", "Host: evil.example"],
-        ["Host: evil.example", "Host: relay.example"],
-    ],
-)
 def test_any_other_host_is_refused_before_anything_goes_upstream(
-    upstream: ScriptedUpstream, caller: RawCaller, key: str, owed: Owed, lines: list[str]
+    upstream: ScriptedUpstream, new_caller: Callable[[], RawCaller], key: str, owed: Owed, subtests: pytest.Subtests
 ) -> None:
     owed.requests = None  # what gunicorn refuses is no request
-    assert under(caller, key, *lines).status in (400, 421)
+    for lines in OTHER_HOSTS:
+        with subtests.test(lines), new_caller() as caller:
+            assert under(caller, key, *lines).status in (400, 421)
     assert upstream.received == b""
 
 
@@ -97,13 +100,14 @@ def test_the_refusal_of_a_host_says_so(caller: RawCaller, key: str) -> None:
     assert refusal(caller, under(caller, key, "Host: evil.example")) == (421, "misdirected_request")
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/models", "/health/live", "/nowhere"])
-def test_every_answer_and_its_log_line_have_one_name(caller: RawCaller, relay: RelayProcess, path: str) -> None:
-    caller.get(path)
-    name = caller.read_answer_head().header("x-request-id") or ""
-    assert re.fullmatch(r"req_[0-9a-f]{22}", name)
-    caller.read_all()
-    relay.wait_for_log_line(request_id=name)
+def test_every_answer_and_its_log_line_have_one_name(caller: RawCaller, relay: RelayProcess, owed: Owed) -> None:
+    paths = [CHAT, "/v1/models", "/health/live", "/nowhere"]
+    owed.requests = len(paths)
+    for path in paths:
+        name = get(caller, path).header("x-request-id") or ""
+        assert re.fullmatch(r"req_[0-9a-f]{22}", name), path
+        caller.read_all()
+        relay.wait_for_log_line(request_id=name)
 
 
 def test_the_callers_name_for_a_request_is_kept_and_goes_on(
@@ -116,17 +120,15 @@ def test_the_callers_name_for_a_request_is_kept_and_goes_on(
     relay.wait_for_log_line(request_id="trace-0123.A_b")
 
 
-@pytest.mark.parametrize(
-    "name", ["short", "x" * 129, "two words here", 'quo"te-12345', "<b>12345678", "umlaut-\xe4\xe4\xe4\xe4"]
-)
-def test_a_name_that_could_hurt_is_replaced(
-    upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess, name: str
-) -> None:
-    caller.post(CHAT, ASK, [("X-Request-Id", name)])
-    given = caller.read_answer_head().header("x-request-id") or ""
-    caller.read_all()
-    assert given.startswith("req_")
-    assert upstream.requests[0].header("x-request-id") == given
+def test_a_name_that_could_hurt_is_replaced(upstream: ScriptedUpstream, caller: RawCaller, owed: Owed) -> None:
+    names = ["short", "x" * 129, "two words here", 'quo"te-12345', "<b>12345678", "umlaut-\xe4\xe4\xe4\xe4"]
+    owed.requests = len(names)
+    for name in names:
+        caller.post(CHAT, ASK, [("X-Request-Id", name)])
+        given = caller.read_answer_head().header("x-request-id") or ""
+        caller.read_all()
+        assert given.startswith("req_"), name
+        assert upstream.requests[-1].header("x-request-id") == given
 
 
 def under(caller: RawCaller, key: str, *lines: str) -> Head:

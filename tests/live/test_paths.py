@@ -1,7 +1,7 @@
 """B9, B12: a path is one of the table or none, a method the route's or refused; HEAD and OPTIONS start nothing."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,6 +10,27 @@ from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.cases import ASK, CHAT, JSON, Owed, ask, get, nothing_left, refusal
 
+NO_ROUTES = [
+    "/v1/../v1/models",
+    "/v1/%2e%2e/v1/models",
+    "/v1%2fmodels/x",
+    "/v1\\models",
+    "/v1/models%00",
+    "/v1/models%0d%0aX-Injected:%201",
+    "/v1/models%23",
+    "/v1/models%3fx",
+    "/v1//models",
+    "/v1/models/",
+    "/v1/models/..",
+    "/v1/models/gpt-test",
+    "/v1",
+    "/V1/models",
+    "/chat/completions",
+    "/v1/files",
+]
+OTHER_METHODS = [(method, CHAT, "POST") for method in ("GET", "PUT", "DELETE", "PATCH", "TRACE", "HEAD")]
+OTHER_METHODS += [("POST", "/v1/models", "GET"), ("POST", "/health/live", "GET")]
+
 
 @pytest.fixture(autouse=True)
 def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
@@ -17,72 +38,51 @@ def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
         yield owed
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/../v1/models",
-        "/v1/%2e%2e/v1/models",
-        "/v1%2fmodels/x",
-        "/v1\\models",
-        "/v1/models%00",
-        "/v1/models%0d%0aX-Injected:%201",
-        "/v1/models%23",
-        "/v1/models%3fx",
-        "/v1//models",
-        "/v1/models/",
-        "/v1/models/..",
-        "/v1/models/gpt-test",
-        "/v1",
-        "/V1/models",
-        "/chat/completions",
-        "/v1/files",
-        "/",
-    ],
-)
-def test_a_path_outside_of_the_table_is_no_route(upstream: ScriptedUpstream, caller: RawCaller, path: str) -> None:
-    head = get(caller, path)
-    assert head.status == 404
-    assert refusal(caller, head) == (404, "route_not_found")
+def test_a_path_outside_of_the_table_is_no_route(
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, subtests: pytest.Subtests
+) -> None:
+    owed.requests = len(NO_ROUTES)
+    for path in NO_ROUTES:
+        with subtests.test(path):
+            assert refusal(caller, get(caller, path)) == (404, "route_not_found")
     assert upstream.received == b""
 
 
-@pytest.mark.parametrize("authority", ["169.254.169.254", "169.254.169.254:80", "user:pass@evil.example", "[::1]:1"])
 def test_an_absolute_form_is_the_same_route_whatever_its_authority(
-    upstream: ScriptedUpstream, caller: RawCaller, key: str, authority: str
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed
 ) -> None:
-    assert get(caller, f"http://{authority}/v1/models").status == 200
-    caller.read_all()
-    sent = upstream.wait_for_requests(1)[0]
-    assert (sent.path, sent.header("host")) == ("/v1/models", f"127.0.0.1:{upstream.port}")
+    authorities = ["169.254.169.254", "169.254.169.254:80", "user:pass@evil.example", "[::1]:1"]
+    owed.requests = len(authorities)
+    for authority in authorities:
+        assert get(caller, f"http://{authority}/v1/models").status == 200, authority
+        caller.read_all()
+    own = ("/v1/models", f"127.0.0.1:{upstream.port}")
+    assert [(sent.path, sent.header("host")) for sent in upstream.requests] == [own] * len(authorities)
 
 
-@pytest.mark.parametrize(("method", "path", "allow"), [
-    ("GET", CHAT, "POST"),
-    ("PUT", CHAT, "POST"),
-    ("DELETE", CHAT, "POST"),
-    ("PATCH", CHAT, "POST"),
-    ("TRACE", CHAT, "POST"),
-    ("HEAD", CHAT, "POST"),
-    ("POST", "/v1/models", "GET"),
-    ("POST", "/health/live", "GET"),
-])  # fmt: skip
 def test_another_method_on_a_known_path_is_405_with_allow(
-    upstream: ScriptedUpstream, caller: RawCaller, method: str, path: str, allow: str
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, subtests: pytest.Subtests
 ) -> None:
-    caller.request(method, path, b"{}" if method in ("POST", "PUT", "PATCH") else b"", [JSON])
-    head = caller.read_answer_head()
-    assert head.status == 405
-    assert allow in [one.strip() for one in (head.header("allow") or "").split(",")]
-    body = caller.read_all()
-    assert body == b"" if method == "HEAD" else json.loads(body)["error"]["code"] == "method_not_allowed"
+    owed.requests = len(OTHER_METHODS)
+    for method, path, allowed in OTHER_METHODS:
+        with subtests.test(f"{method} {path}"):
+            caller.request(method, path, b"{}" if method in ("POST", "PUT", "PATCH") else b"", [JSON])
+            head = caller.read_answer_head()
+            assert head.status == 405
+            assert allowed in [one.strip() for one in (head.header("allow") or "").split(",")]
+            code = json.loads(caller.read_all() or b'{"error":{"code":""}}')["error"]["code"]
+            assert code == ("" if method == "HEAD" else "method_not_allowed")
     assert upstream.received == b""
 
 
-@pytest.mark.parametrize("line", ["post /v1/models HTTP/1.1", "PRI * HTTP/2.0", "CONNECT evil.example:443 HTTP/1.1"])
-def test_a_method_that_is_none_is_refused(upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, line: str) -> None:
-    owed.requests = None
-    caller.send(f"{line}\r\nHost: x\r\n\r\n".encode())
-    assert caller.read_head()[0] in (400, 404, 405, 501, 505)
+def test_a_method_that_is_none_is_refused(
+    upstream: ScriptedUpstream, new_caller: Callable[[], RawCaller], owed: Owed
+) -> None:
+    owed.requests = None  # what gunicorn refuses is no request
+    for line in ("post /v1/models HTTP/1.1", "PRI * HTTP/2.0", "CONNECT evil.example:443 HTTP/1.1"):
+        with new_caller() as caller:
+            caller.send(f"{line}\r\nHost: x\r\n\r\n".encode())
+            assert caller.read_head()[0] in (400, 404, 405, 501, 505), line
     assert upstream.received == b""
 
 

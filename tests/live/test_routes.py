@@ -32,15 +32,19 @@ def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
         yield owed
 
 
-@pytest.mark.parametrize("path", POSTED)
-def test_a_body_goes_to_its_upstream_path_as_it_came(upstream: ScriptedUpstream, caller: RawCaller, path: str) -> None:
-    caller.request("POST", path, VERBATIM, [("Content-Type", "application/json; charset=utf-8")])
-    assert caller.read_head()[0] == 200
-    caller.read_all()
-    sent = upstream.wait_for_requests(1)[0]
-    assert (sent.method, sent.path, sent.body) == ("POST", POSTED[path], VERBATIM)
-    assert sent.header("content-type") == "application/json; charset=utf-8"
-    assert sent.header("accept-encoding") == "identity"
+def test_a_body_goes_to_its_upstream_path_as_it_came(
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, subtests: pytest.Subtests
+) -> None:
+    owed.requests = len(POSTED)
+    for path in POSTED:
+        with subtests.test(path):
+            caller.request("POST", path, VERBATIM, [("Content-Type", "application/json; charset=utf-8")])
+            assert caller.read_head()[0] == 200
+            caller.read_all()
+            sent = upstream.requests[-1]
+            assert (sent.method, sent.path, sent.body) == ("POST", POSTED[path], VERBATIM)
+            assert sent.header("content-type") == "application/json; charset=utf-8"
+            assert sent.header("accept-encoding") == "identity"
 
 
 def test_the_models_of_the_upstream_are_listed(upstream: ScriptedUpstream, caller: RawCaller) -> None:
@@ -63,14 +67,13 @@ def test_a_key_bound_to_models_sees_and_uses_only_those(
     assert len(upstream.requests) == 2
 
 
-@pytest.mark.parametrize("name", ["key", "api_key", "access_token", "token"])
 def test_a_key_in_the_query_of_any_relayed_route_is_refused(
-    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, key: str, name: str
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, key: str
 ) -> None:
     owed.requests = len(POSTED) + 1
     for path in POSTED:
-        assert refusal(caller, ask(caller, ASK, f"{path}?{name}={key}")) == (400, "key_in_query")
-    assert refusal(caller, get(caller, f"/v1/models?{name}={key}")) == (400, "key_in_query")
+        assert refusal(caller, ask(caller, ASK, f"{path}?api_key={key}")) == (400, "key_in_query"), path
+    assert refusal(caller, get(caller, f"/v1/models?key={key}")) == (400, "key_in_query")
     assert upstream.received == b""
 
 

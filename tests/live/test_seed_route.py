@@ -1,7 +1,7 @@
 """POST /api/chat/stream (CONTRACT 2 and 5): defaults only for what is absent, flat errors in two languages."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,8 +14,17 @@ from tests.live.cases import JSON, MESSAGES, Owed, ask, error_code, in_silence, 
 
 SEED = "/api/chat/stream"
 ASKED = {"model": "gpt-test", "messages": MESSAGES}
+ENGLISH = ("Accept-Language", "en")
 GERMAN = ("Accept-Language", "de-DE,de;q=0.9,en;q=0.5")
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+# what was said beside model and messages, what the upstream is told beside them
+DEFAULTS: list[tuple[dict[str, object], dict[str, object]]] = [
+    ({}, {"temperature": 0.7, "max_tokens": 2000}),
+    ({"temperature": 0, "max_tokens": 0}, {"temperature": 0, "max_tokens": 0}),
+    ({"temperature": 1.5}, {"temperature": 1.5, "max_tokens": 2000}),
+    ({"max_tokens": 7}, {"temperature": 0.7, "max_tokens": 7}),
+    ({"temperature": None}, {"temperature": None, "max_tokens": 2000}),
+]
 
 # name of the case: request headers, body, what the upstream answers, status, name in the answer
 REFUSALS = {
@@ -38,45 +47,34 @@ def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
         yield owed
 
 
-@pytest.mark.parametrize(
-    ("more", "expected"),
-    [
-        ({}, {"temperature": 0.7, "max_tokens": 2000}),
-        ({"temperature": 0, "max_tokens": 0}, {"temperature": 0, "max_tokens": 0}),
-        ({"temperature": 1.5}, {"temperature": 1.5, "max_tokens": 2000}),
-        ({"max_tokens": 7}, {"temperature": 0.7, "max_tokens": 7}),
-        ({"temperature": None}, {"temperature": None, "max_tokens": 2000}),
-    ],
-)
-def test_defaults_stand_only_where_nothing_was_said(
-    upstream: ScriptedUpstream, caller: RawCaller, more: dict[str, object], expected: dict[str, object]
-) -> None:
-    head = ask(caller, {**ASKED, **more}, SEED)
-    assert (head.status, head.header("content-type")) == (200, "text/event-stream; charset=utf-8")
-    assert caller.read_all() == b"".join(chat_stream("Hello", " world"))
-    sent = upstream.wait_for_requests(1)[0]
-    assert sent.path == "/v1/chat/completions"
-    said = sent.json()
-    assert said.pop("stream_options", None) in (None, {"include_usage": True})  # what the ledger needs
-    assert said == {**ASKED, **expected, "stream": True}
+def test_defaults_stand_only_where_nothing_was_said(upstream: ScriptedUpstream, caller: RawCaller, owed: Owed) -> None:
+    owed.requests = len(DEFAULTS)
+    for more, expected in DEFAULTS:
+        head = ask(caller, {**ASKED, **more}, SEED)
+        assert (head.status, head.header("content-type")) == (200, "text/event-stream; charset=utf-8")
+        assert caller.read_all() == b"".join(chat_stream("Hello", " world"))
+        sent = upstream.requests[-1]
+        said = sent.json()
+        assert said.pop("stream_options", None) in (None, {"include_usage": True})  # what the ledger needs
+        assert (sent.path, said) == ("/v1/chat/completions", {**ASKED, **expected, "stream": True})
 
 
-@pytest.mark.parametrize("name", REFUSALS)
 def test_a_refusal_is_flat_and_in_the_callers_language(
-    upstream: ScriptedUpstream, caller: RawCaller, key: str, owed: Owed, name: str
+    upstream: ScriptedUpstream, new_caller: Callable[[], RawCaller], key: str, owed: Owed, subtests: pytest.Subtests
 ) -> None:
-    headers, body, answer, status, code = REFUSALS[name]
-    owed.requests = 2
-    said = []
-    for language in (("Accept-Language", "en"), GERMAN):
+    owed.requests = 2 * len(REFUSALS)
+    for name, (headers, body, answer, status, code) in REFUSALS.items():
+        sent = [JSON, *((header, value.format(key=key)) for header, value in headers)]
         upstream.answer(answering(ANSWERS[answer])) if answer else None
-        sent = [(header, value.format(key=key)) for header, value in headers]
-        caller.request("POST", SEED, body, [JSON, language, *sent], key="")
-        head = caller.read_answer_head()
-        said.append(message(caller, head, status, code))
-    english, german = said
-    assert english.isascii()
-    assert german != english, f"{code} is not told in German"
+        said = []
+        with subtests.test(name):
+            for language in (ENGLISH, GERMAN):
+                with new_caller() as caller:
+                    caller.request("POST", SEED, body, [language, *sent], key="")
+                    said.append(message(caller, caller.read_answer_head(), status, code))
+            english, german = said
+            assert english.isascii()
+            assert german != english, f"{code} is not told in German"
 
 
 def test_the_limits_refuse_in_the_same_shape(upstream: ScriptedUpstream, relay: RelayProcess, owed: Owed) -> None:

@@ -1,7 +1,8 @@
 """C12 to C14: what an upstream answers instead of a stream, or says in place of a frame."""
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,21 +11,27 @@ from tests.live.bench.conversation import Connection
 from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.scripts import (
     CHUNKED,
+    CLOSE,
     DONE,
+    Script,
     answering,
     chat_completion,
     data_frame,
     error_answer,
     every_request,
+    in_turn,
+    length,
     json_answer,
     sse_head,
 )
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
-from tests.live.cases import ONE, STREAM, Owed, ask, nothing_left, saying, stream
+from tests.live.cases import CHAT, ONE, STREAM, Owed, ask, nothing_left, saying, stream
 
 ERROR = data_frame({"error": {"message": "no more", "type": "server_error", "param": None, "code": "overloaded"}})
 COMPLETION = json.dumps(chat_completion("Hello")).encode()
+PAGES = ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml"]
+NewCaller = Callable[[], RawCaller]
 PAGE = b"<html><script>alert(1)</script></html>"
 
 
@@ -56,38 +63,48 @@ def test_an_error_under_status_200_stays_what_it_is(upstream: ScriptedUpstream, 
     assert json.loads(caller.read_all()) == {"error": {"message": "no", "code": "odd"}}
 
 
-@pytest.mark.parametrize("framing", [CHUNKED, f"Content-Length: {len(COMPLETION)}", "Connection: close"])
 def test_no_heartbeat_gets_into_json_however_slowly_it_comes(
-    upstream: ScriptedUpstream, caller: RawCaller, framing: str
+    upstream: ScriptedUpstream, new_caller: NewCaller, owed: Owed
 ) -> None:
-    def answer(conn: Connection, _: object) -> None:
+    framings = [CHUNKED, length(len(COMPLETION)), CLOSE]
+    owed.requests = len(framings)
+    upstream.answer(in_turn(*map(slow_json, framings)))
+    callers = [new_caller() for _ in framings]
+    for caller in callers:
+        caller.post(CHAT, STREAM)
+    for caller in callers:
+        assert caller.read_answer_head().header("content-type") == "application/json"
+        assert (caller.read_all(), caller.ended_cleanly) == (COMPLETION, True)
+
+
+def slow_json(framing: str) -> Script:
+    """Two silences, each longer than it takes to a heartbeat."""
+
+    def script(conn: Connection) -> None:
+        conn.read_request()
         conn.send(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{framing}\r\n\r\n".encode())
         for part in (COMPLETION[:20], COMPLETION[20:]):
             conn.stall(1.4)
             conn.send(chunk(part) if framing == CHUNKED else part)
         conn.send(LAST_CHUNK) if framing == CHUNKED else None
-        conn.close() if "close" in framing else None
 
-    upstream.answer(every_request(answer))
-    assert ask(caller, STREAM).header("content-type") == "application/json"
-    assert (caller.read_all(), caller.ended_cleanly) == (COMPLETION, True)
+    return script
 
 
-@pytest.mark.parametrize(
-    "status", ["400 Bad Request", "404 Not Found", "422 X", "429 Too Many", "500 Oops", "503 Busy"]
-)
 def test_an_upstream_error_keeps_its_status_and_its_json(
-    upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess, status: str
+    upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess, owed: Owed
 ) -> None:
-    said = error_answer(status, "odd", "Retry-After: 7")
-    upstream.answer(answering(said))
-    head = ask(caller, STREAM)
-    assert head.status == int(status[:3])
-    assert (head.header("content-type"), head.header("retry-after")) == ("application/json", "7")
-    assert head.header("relay-error-source") == "upstream"
-    assert said.endswith(b"\r\n\r\n" + caller.read_all())
-    assert caller.ended_cleanly
-    relay.wait_for_log_line(status=int(status[:3]), upstream_status=int(status[:3]))
+    statuses = ["400 Bad Request", "404 Not Found", "422 X", "429 Too Many", "500 Oops", "503 Busy"]
+    owed.requests = len(statuses)
+    for status in statuses:
+        said, number = error_answer(status, "odd", "Retry-After: 7"), int(status[:3])
+        upstream.answer(answering(said))
+        head = ask(caller, STREAM)
+        told = [head.header(name) for name in ("content-type", "retry-after", "relay-error-source")]
+        assert (head.status, told) == (number, ["application/json", "7", "upstream"])
+        assert said.endswith(b"\r\n\r\n" + caller.read_all())
+        assert caller.ended_cleanly
+        relay.wait_for_log_line(status=number, upstream_status=number)
 
 
 def test_an_error_said_as_an_event_stream_keeps_its_status(upstream: ScriptedUpstream, caller: RawCaller) -> None:
@@ -118,19 +135,17 @@ def test_an_anthropic_error_event_passes(upstream: ScriptedUpstream, caller: Raw
     assert stream(caller, "/v1/messages") == (event, False)
 
 
-@pytest.mark.parametrize(
-    "content_type", ["text/html", "Text/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml"]
-)
-@pytest.mark.parametrize("status", ["200 OK", "502 Bad Gateway"])
 def test_an_upstreams_page_never_becomes_a_page_of_ours(
-    upstream: ScriptedUpstream, caller: RawCaller, content_type: str, status: str
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, subtests: pytest.Subtests
 ) -> None:
-    upstream.answer(answering(whole_answer(status, content_type, PAGE)))
-    head = ask(caller, STREAM)
-    assert head.status == int(status[:3])
-    assert head.header("content-type") == "text/plain; charset=utf-8"
-    assert head.header("x-content-type-options") == "nosniff"
-    assert caller.read_all() == PAGE
+    owed.requests = 2 * len(PAGES)
+    for status, content_type in itertools.product(("200 OK", "502 Bad Gateway"), PAGES):
+        upstream.answer(answering(whole_answer(status, content_type, PAGE)))
+        with subtests.test(content_type, status=status):
+            head = ask(caller, STREAM)
+            assert (head.status, head.header("content-type")) == (int(status[:3]), "text/plain; charset=utf-8")
+            assert head.header("x-content-type-options") == "nosniff"
+            assert caller.read_all() == PAGE
 
 
 def test_an_answer_without_a_type_gets_a_harmless_one(upstream: ScriptedUpstream, caller: RawCaller) -> None:

@@ -43,7 +43,7 @@ def fill(sink: Sink) -> bytes:
 
 def test_what_the_socket_takes_leaves_at_once(ends: Ends, sink: Sink, events: Events) -> None:
     sink.write(b"data: a\n\n", 7.0)
-    assert (sink.pending, sink.bytes_out, sink.wrote_at, events) == (b"", 9, 7.0, [])
+    assert (sink.pending, sink.wrote_at, events) == (b"", 7.0, [])
     assert ends[0].until(b"\n\n") == b"data: a\n\n"
 
 
@@ -72,7 +72,7 @@ def test_what_the_socket_does_not_take_is_kept_and_follows_in_order(ends: Ends, 
     ends[0].until(b"third")
     assert ends[0].received == BLOCK + b"secondthird"
     until(lambda: events)
-    assert (sink.pending, events, sink.bytes_out) == (b"", ["drained"], len(BLOCK) + 11)
+    assert (sink.pending, events) == (b"", ["drained"])
 
 
 def test_a_drained_sink_does_not_keep_the_loop_turning(ends: Ends, sink: Sink, events: Events) -> None:
@@ -94,13 +94,21 @@ def test_a_sink_can_fill_and_drain_again(ends: Ends, sink: Sink, events: Events)
 
 def test_only_bytes_that_are_taken_count_as_progress(ends: Ends, sink: Sink) -> None:
     fill(sink)
-    gevent.sleep(0.02)
+    settle(sink)
     blocked_at = sink.taken_at
-    gevent.sleep(0.02)
     sink.write(b"more", time.monotonic())
+    gevent.sleep(0.02)
     assert sink.taken_at == blocked_at
     ends[0].until(b"x" * 50_000)
     until(lambda: sink.taken_at > blocked_at)
+
+
+def settle(sink: Sink) -> None:
+    """The kernel goes on for a moment, even when nobody reads."""
+    pending = b""
+    while pending != sink.pending:
+        pending = sink.pending
+        gevent.sleep(0.1)
 
 
 def test_writing_to_a_caller_that_reset_says_that_it_is_gone(ends: Ends, sink: Sink, events: Events) -> None:

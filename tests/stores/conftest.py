@@ -8,7 +8,7 @@ import pytest
 from relay.stores.database import Database, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.redis_link import RedisLink
-from relay.stores.shared import Limits, open_limits
+from relay.stores.shared import Limits, SharedLimits, open_limits
 from tests.stores import redis_server
 from tests.stores.postgresql_server import Server, installed, serving
 
@@ -84,14 +84,14 @@ def link(redis: redis_server.RedisServer) -> Iterator[RedisLink]:
 
 
 @pytest.fixture(params=["memory", "redis"])
-def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Limits]:
+def limits(request: pytest.FixtureRequest) -> Iterator[Limits]:
     """Limits that hold nothing yet, of either kind."""
-    monkeypatch.setattr("relay.stores.redis_link.OPERATION_SECONDS_MAX", PATIENT_SECONDS)
-    url = request.getfixturevalue("redis").url if request.param == "redis" else ""
-    opened = open_limits(url, 1, "deny", no_failure)
+    if request.param == "memory":
+        yield open_limits("", 1, "deny", no_failure)
+        return
+    opened = SharedLimits(request.getfixturevalue("link"), 1, "deny")
     yield opened
     assert not opened.degraded
-    opened.close()
 
 
 def no_failure(where: str, error: BaseException) -> None:

@@ -16,13 +16,13 @@ START_SECONDS_MAX = 10
 
 
 class RedisServer:
-    """`url`: its first database. `client`: how a test itself looks into it. It keeps nothing on the disk."""
+    """`url`, `socket_url`: its first database. `client`: how a test itself looks into it. It keeps nothing on the disk."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self.url, self.socket_url = f"redis://127.0.0.1:{self.port}", f"unix://{home}/socket"
         self.client = redis.Redis(port=self.port, socket_timeout=START_SECONDS_MAX, decode_responses=True)
 
     def start(self) -> None:
@@ -52,10 +52,6 @@ class RedisServer:
         """End a pause."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
-
-    def commands(self) -> int:
-        """How many commands it has processed; this one is not counted yet."""
-        return int(self.client.info("stats")["total_commands_processed"])
 
     def _answers(self) -> bool:
         try:

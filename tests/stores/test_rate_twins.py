@@ -82,7 +82,7 @@ def test_no_window_at_any_time_holds_more_than_is_allowed(rates: Rates) -> None:
         if rates.hit("a", 5).allowed:
             passed.append((asked_at, time.monotonic()))
         time.sleep(0.002)
-    assert len(passed) == 20
+    assert 15 <= len(passed) <= 20
     for (asked_at, _), (_, answered_at) in zip(passed, passed[5:], strict=False):
         assert answered_at - asked_at >= WINDOW_SECONDS
 
@@ -101,10 +101,13 @@ def test_refused_requests_do_not_prolong_the_wait(rates: Rates) -> None:
 
 @pytest.mark.usefixtures("short_window")
 def test_after_the_time_that_it_tells_the_next_request_passes(rates: Rates) -> None:
+    begun = time.monotonic()
     rates.hit("a", 2)
     time.sleep(0.3)
     rates.hit("a", 2)
     state = rates.hit("a", 2)
-    assert (state.allowed, round(state.reset_seconds, 1)) == (False, 0.7)
+    passed = time.monotonic() - begun
+    assert not state.allowed
+    assert 1 - passed - CLOCKS_APART_SECONDS <= state.reset_seconds <= 0.7 + CLOCKS_APART_SECONDS
     time.sleep(state.reset_seconds + CLOCKS_APART_SECONDS)
     assert outline(rates.hit("a", 2)) == (True, 2, 0)
