@@ -103,6 +103,14 @@ def test_lines_come_in_the_order_in_which_they_were_written(log: Log, pipe: Pipe
     assert log.dropped == 0
 
 
+def test_a_line_that_is_taken_in_pieces_arrives_whole(log: Log, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    for number in range(3):
+        log.write(number=number, padding="x" * 50)
+    assert [line["number"] for line in pipe.read_lines(3)] == [0, 1, 2]
+
+
 def test_nothing_is_written_by_the_caller_itself(pipe: Pipe) -> None:
     thread = Later()
     log = Log(thread, pipe.writing)

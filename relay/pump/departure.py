@@ -20,6 +20,13 @@ def has_left(descriptor: int) -> bool:
     return any(event & _GONE for _, event in poll.poll(0))
 
 
+def was_reset(descriptor: int) -> bool:
+    """Whether the connection is over in both directions although we ended neither: the peer reset it."""
+    poll = get_original("select", "poll")()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
 class Departure:
     """Calls `on_gone` once, from the loop, when the caller leaves."""
 

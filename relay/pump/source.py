@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import gevent
 
 from relay.core.body import BodyDecoder, UntilClose
+from relay.pump.departure import was_reset
 from relay.pump.takeover import give_back, upstream_socket
 
 # What one stream may read before the others have their turn.
@@ -72,14 +73,17 @@ class Source:
         if self._broken is not None:
             raise self._broken
         try:
-            return self._sock.recv(self._read_bytes_max)  # type: ignore[no-any-return]
+            data: bytes = self._sock.recv(self._read_bytes_max)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
         except ssl.SSLWantWriteError:
             self._want_write()
             return None
         except ssl.SSLEOFError:  # the peer closed without close_notify; the framing tells whether that was too early
-            return b""
+            data = b""
+        if not data and isinstance(self._sock, ssl.SSLSocket) and was_reset(self._sock.fileno()):
+            raise ConnectionResetError  # which TLS passes for an end
+        return data
 
     @property
     def is_broken(self) -> bool:

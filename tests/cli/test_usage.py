@@ -44,6 +44,16 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def tokyo() -> Iterator[None]:
+    """The machine's zone is nine hours ahead of UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
 def shown(call: Call) -> Callable[..., dict[str, Any]]:
     """What the verb prints as JSON."""
 
@@ -83,17 +93,19 @@ def test_one_key_may_be_picked(shown: Shown, ledger: Ledger, ids: dict[str, str]
     assert shown("--key", "app", "--by", "model")["rows"][0]["requests"] == 2
 
 
+@pytest.mark.usefixtures("tokyo")
 def test_models_and_days_are_other_ways_to_cut_it(shown: Shown, ledger: Ledger) -> None:
     ledger.write([entry(0, model="a"), entry(1, model=None, begun_at=NOW - DAY)])
     assert shown("--by", "model")["rows"] == [{"model": None, **ONE}, {"model": "a", **ONE}]
     assert shown("--by", "day")["rows"] == [{"day": "2027-01-14", **ONE}, {"day": "2027-01-15", **ONE}]
 
 
+@pytest.mark.usefixtures("tokyo")
 @pytest.mark.parametrize(
     ("since", "requests"),
     [
         ("1h", 1), ("2h", 2), ("1d", 2), ("31d", 3), ("0", 0), ("999999d", 3),
-        ("2027-01-15T10:30:00Z", 1), ("2027-01-15T10:00", 2), ("2027-01-15T12:00:00+02:00", 2), ("2027-01-15", 2),
+        ("2027-01-15T10:30:00Z", 1), ("2027-01-15T10:30", 1), ("2027-01-15T12:00:00+02:00", 2), ("2027-01-15", 2),
         ("0001-01-01T00:00:00+14:00", 3),
     ],
 )  # fmt: skip

@@ -28,13 +28,22 @@ JSON = ("Content-Type", "application/json")
 class Owed:
     """How many requests a test makes: each owes one log line. None: nobody can know how many arrived."""
 
+    relay: RelayProcess
+    lines_before: int
     requests: int | None = 1
+
+    def line(self, number: int = 0, timeout_seconds: float = 2.0) -> dict[str, object]:
+        """The log line of the test's first request to end, or of a later one."""
+        index = self.lines_before + number
+        until(lambda: len(self.relay.log_lines()) > index, timeout_seconds, f"log line {number} of this test")
+        return self.relay.log_lines()[index]
 
 
 @contextlib.contextmanager
 def nothing_left(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
     """Take the counts before a test, and see afterwards that all was given back and told."""
-    before, owed = leaks.baseline(relay, upstream), Owed()
+    before = leaks.baseline(relay, upstream)
+    owed = Owed(relay, before.log_lines)
     yield owed
     until(lambda: relay.sockets_from_callers() == 0, what="the end of the callers' connections")
     told = len(relay.log_lines()) - before.log_lines

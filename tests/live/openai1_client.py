@@ -139,10 +139,10 @@ def outcome(attempt: Callable[[], object]) -> object:
 
 def main() -> None:
     client = OpenAI(base_url=os.environ["RELAY_URL"], api_key=os.environ["RELAY_KEY"], max_retries=0)
-    with ThreadPoolExecutor(32) as pool:
-        waiting = {name: pool.submit(outcome, attempt) for name, attempt in slow(client).items()}
-        quick = {name: pool.submit(outcome, a) for name, a in fast(client, os.environ["ODD_FORMS"].split()).items()}
-        outcomes = {name: future.result() for name, future in quick.items()}
+    quick = fast(client, os.environ["ODD_FORMS"].split())
+    with ThreadPoolExecutor(32) as many, ThreadPoolExecutor(8) as few:
+        waiting = {name: many.submit(outcome, attempt) for name, attempt in slow(client).items()}
+        outcomes = dict(zip(quick, few.map(outcome, quick.values()), strict=True))
         outcomes |= {name: outcome(attempt) for name, attempt in counting(client).items()}
         outcomes |= {name: future.result() for name, future in waiting.items()}
     print(json.dumps(outcomes))

@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -66,9 +66,15 @@ class Scene:
     relay: RelayProcess
     upstream: ScriptedUpstream
     key: str
+    owed: Owed
 
     def connect(self, port: int = 0) -> RawCaller:
         return RawCaller(port or self.relay.port, key=self.key)
+
+    def after(self, requests: int) -> "Scene":
+        """The same for what comes after the first requests of this test."""
+        self.owed.line(requests - 1)
+        return replace(self, owed=Owed(self.relay, self.owed.lines_before + requests))
 
     def bring_to(self, moment: Script, caller: RawCaller, raw: bytes = b"") -> None:
         """Bring a request, or these bytes, as far as the moment at which the caller is to leave."""
@@ -86,7 +92,8 @@ class Scene:
         self.upstream.answer(saying(chat_stream("Hello")))
         with self.connect() as caller:
             assert stream(caller) == (WHOLE, True)
-        self.relay.wait_for_log_line(end="client_gone", status=status)
+        line = self.owed.line()
+        assert (line["end"], line["status"]) == ("client_gone", status)
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +109,8 @@ def only_slot(relay: RelayProcess) -> str:
 
 
 @pytest.fixture
-def scene(relay: RelayProcess, upstream: ScriptedUpstream, only_slot: str) -> Scene:
-    return Scene(relay, upstream, only_slot)
+def scene(relay: RelayProcess, upstream: ScriptedUpstream, only_slot: str, owed: Owed) -> Scene:
+    return Scene(relay, upstream, only_slot, owed)
 
 
 @pytest.fixture(params=LEAVING.values(), ids=LEAVING)
@@ -139,27 +146,36 @@ def test_a_caller_that_leaves_during_json_is_noticed(scene: Scene, leave: Leave)
 
 
 def test_a_caller_that_leaves_nginx_is_noticed_behind_it(
-    scene: Scene, start_nginx: Callable[[str], Nginx], moment: Script, leave: Leave
+    scene: Scene, start_nginx: Callable[[str], Nginx], moment: Script
 ) -> None:
-    with scene.connect(start_nginx(stock_location(scene.relay.port)).port) as caller:
-        scene.bring_to(moment, caller)
-        left = time.monotonic()
-        leave(caller)
-        scene.assert_noticed(left, status_at(moment))
+    nginx = start_nginx(stock_location(scene.relay.port))
+    scene.owed.requests = 2 * len(LEAVING)
+    for turn, leave in enumerate(LEAVING.values()):
+        scene.upstream.forget()
+        with scene.connect(nginx.port) as caller:
+            now = scene.after(2 * turn) if turn else scene
+            now.bring_to(moment, caller)
+            left = time.monotonic()
+            leave(caller)
+            now.assert_noticed(left, status_at(moment))
 
 
 def test_a_caller_that_leaves_after_its_response_opened_early_is_noticed(
-    upstream: ScriptedUpstream, owed: Owed, start_relay: Callable[..., RelayProcess], leave: Leave
+    upstream: ScriptedUpstream, owed: Owed, start_relay: Callable[..., RelayProcess]
 ) -> None:
     owed.requests = 0
-    relay = start_relay(upstream.base_url, RELAY_STREAM__EARLY_OPEN_SECONDS="0.5", RELAY_HEALTH__PROBE_SECONDS="3600")
-    scene = Scene(relay, upstream, relay.create_key("one-slot", concurrent=1))
-    with scene.connect() as caller:
-        scene.bring_to(before_the_head, caller)
-        assert caller.read_head()[0] == 200
-        left = time.monotonic()
-        leave(caller)
-        scene.assert_noticed(left, 499)
+    relay = start_relay(upstream.base_url, RELAY_STREAM__EARLY_OPEN_SECONDS="0.3", RELAY_HEALTH__PROBE_SECONDS="3600")
+    key = relay.create_key("one-slot", concurrent=1)
+    for leave in LEAVING.values():
+        upstream.forget()
+        scene = Scene(relay, upstream, key, Owed(relay, len(relay.log_lines())))
+        with scene.connect() as caller:
+            scene.bring_to(before_the_head, caller)
+            assert caller.read_head()[0] == 200
+            left = time.monotonic()
+            leave(caller)
+            scene.assert_noticed(left, 499)
+            scene.owed.line(1)
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one segment", "in a later segment"])
@@ -170,6 +186,7 @@ def test_a_second_request_that_waits_hides_no_departure_and_never_starts(
     owed.requests = None  # the second one may be told or not
     moment, leave = MOMENTS[case[0]], LEAVING[case[1]]
     fill_the_pool(scene.upstream, new_caller)
+    scene = scene.after(2)
     first, second = request(scene.key, "first"), request(scene.key, "second")
     with scene.connect() as caller:
         scene.bring_to(moment, caller, first if apart else first + second)

@@ -99,7 +99,7 @@ def headless(conn: Connection) -> None:
 
 @pytest.mark.parametrize("script", [talking, silent])
 def test_a_revoked_key_ends_its_running_stream(
-    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, script: Script
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed, script: Script
 ) -> None:
     upstream.answer(script)
     with RawCaller(relay.port, key=own_key.secret) as caller:
@@ -112,7 +112,7 @@ def test_a_revoked_key_ends_its_running_stream(
         assert (caller.ended_cleanly, caller.closed, caller.was_reset) == (False, True, False)
     assert DONE not in body
     assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
-    relay.wait_for_log_line(end="revoked", status=200)
+    assert (owed.line()["end"], owed.line()["status"]) == ("revoked", 200)
 
 
 def test_another_keys_stream_goes_on(
@@ -129,7 +129,7 @@ def test_another_keys_stream_goes_on(
 
 
 def test_a_revoked_key_ends_its_wait_for_an_upstream(
-    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed
 ) -> None:
     upstream.answer(headless)
     with RawCaller(relay.port, key=own_key.secret) as caller:
@@ -139,11 +139,11 @@ def test_a_revoked_key_ends_its_wait_for_an_upstream(
         assert refusal(caller, caller.read_answer_head()) == (401, "invalid_api_key")
         assert_within(IN_FORCE_SECONDS_MAX, revoked)
     assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
-    relay.wait_for_log_line(end="revoked", status=401)
+    assert (owed.line()["end"], owed.line()["status"]) == ("revoked", 401)
 
 
 def test_a_revoked_key_ends_a_stream_that_opened_before_its_upstream_answered(
-    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed
 ) -> None:
     upstream.answer(headless)
     with RawCaller(relay.port, key=own_key.secret) as caller:
@@ -154,7 +154,7 @@ def test_a_revoked_key_ends_a_stream_that_opened_before_its_upstream_answered(
         assert error_code(last_frame(body)) == "key_revoked"
         assert not caller.ended_cleanly
     assert_within(IN_FORCE_SECONDS_MAX, revoked, upstream.wait_for_peer_close())
-    relay.wait_for_log_line(end="revoked", status=200)
+    assert (owed.line()["end"], owed.line()["status"]) == ("revoked", 200)
 
 
 def test_a_revoked_key_is_refused(upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed) -> None:

@@ -20,8 +20,8 @@ from tests.live.bench.scripts import (
     error_answer,
     every_request,
     in_turn,
-    length,
     json_answer,
+    length,
     sse_head,
 )
 from tests.live.bench.upstream import ScriptedUpstream
@@ -47,13 +47,14 @@ def whole_answer(status: str, content_type: str, body: bytes) -> bytes:
 
 
 def test_json_that_comes_instead_of_a_stream_stays_json(
-    upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed
 ) -> None:
     upstream.answer(answering(json_answer(chat_completion("Hello"))))
     head = ask(caller, STREAM)
     assert (head.status, head.header("content-type")) == (200, "application/json")
     assert (caller.read_all(), caller.ended_cleanly) == (COMPLETION, True)
-    relay.wait_for_log_line(end="done", usage={"input_tokens": 1, "output_tokens": 1})
+    line = owed.line()
+    assert (line["end"], line["usage"]) == ("done", {"input_tokens": 1, "output_tokens": 1})
 
 
 def test_an_error_under_status_200_stays_what_it_is(upstream: ScriptedUpstream, caller: RawCaller) -> None:
@@ -92,11 +93,11 @@ def slow_json(framing: str) -> Script:
 
 
 def test_an_upstream_error_keeps_its_status_and_its_json(
-    upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess, owed: Owed
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed
 ) -> None:
     statuses = ["400 Bad Request", "404 Not Found", "422 X", "429 Too Many", "500 Oops", "503 Busy"]
     owed.requests = len(statuses)
-    for status in statuses:
+    for turn, status in enumerate(statuses):
         said, number = error_answer(status, "odd", "Retry-After: 7"), int(status[:3])
         upstream.answer(answering(said))
         head = ask(caller, STREAM)
@@ -104,7 +105,7 @@ def test_an_upstream_error_keeps_its_status_and_its_json(
         assert (head.status, told) == (number, ["application/json", "7", "upstream"])
         assert said.endswith(b"\r\n\r\n" + caller.read_all())
         assert caller.ended_cleanly
-        relay.wait_for_log_line(status=number, upstream_status=number)
+        assert [owed.line(turn)[name] for name in ("status", "upstream_status")] == [number, number]
 
 
 def test_an_error_said_as_an_event_stream_keeps_its_status(upstream: ScriptedUpstream, caller: RawCaller) -> None:
@@ -116,12 +117,12 @@ def test_an_error_said_as_an_event_stream_keeps_its_status(upstream: ScriptedUps
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_an_error_event_in_mid_stream_passes_and_is_the_last_word(
-    upstream: ScriptedUpstream, caller: RawCaller, relay: RelayProcess, framing: str
+    upstream: ScriptedUpstream, caller: RawCaller, owed: Owed, framing: str
 ) -> None:
     upstream.answer(saying([ONE, ERROR], framing))
     assert stream(caller) == (ONE + ERROR, False)
     assert caller.closed
-    relay.wait_for_log_line(end="upstream_eof")
+    assert owed.line()["end"] == "upstream_eof"
 
 
 def test_an_error_event_before_done_passes_with_it(upstream: ScriptedUpstream, caller: RawCaller) -> None:

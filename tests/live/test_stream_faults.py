@@ -41,7 +41,7 @@ LINE_ENDS = (b"\n", b"\r", b"\r\n")
 # name: what the upstream says before DONE, what the caller gets before DONE
 AS_IT_CAME = {
     "C1 leading BOM": (BOM + ONE, ONE),
-    "C1 second BOM is data": (BOM + BOM + b"data: 1\n\ndata: 2\n\n", b"data: 2\n\n"),
+    "C1 second BOM is data": (BOM + BOM + b"data: 1\n\ndata: 2\n\n", b":" + BOM + b"data: 1\n\ndata: 2\n\n"),
     "C1 BOM inside": (ONE + b"data: " + BOM + b"x\n\n", ONE + b"data: " + BOM + b"x\n\n"),
     "C3 several lines": (b"data: 1\ndata: 2\ndata:\ndata: 3\n\n",) * 2,
     "C3 empty data": (b"data\n\ndata:\n\ndata: \n\ndata:  two spaces\n\n",) * 2,

@@ -1,4 +1,4 @@
-"""Run by test_limit_races.py: a process with many greenlets, one of several that want the same slots or the same minute.
+"""Run by test_limit_races.py: one of several processes, with many greenlets, that want the same slots or minute.
 
 Arguments: URL, what to do, key, limit, then for slots how many seconds. Waits for a line on standard input, then prints
 what came of it as JSON. `live` in Redis counts the slots that are in use by all processes, apart from the leases.

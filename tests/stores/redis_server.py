@@ -1,4 +1,4 @@
-"""A private Redis on loopback: a directory, a port and a process of its own, which a test may kill, stop and restart."""
+"""A private Redis on loopback: a directory, a port and a process of its own, which a test may kill and stop."""
 
 import shutil
 import signal
@@ -11,19 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 START_SECONDS_MAX = 10
 
 
 class RedisServer:
-    """`url`, `socket_url`: its first database. `client`: how a test itself looks into it. It keeps nothing on the disk."""
+    """`url`, `socket_url`: its first database. `client`: how a test looks into it. Keeps nothing on the disk."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
         self.url, self.socket_url = f"redis://127.0.0.1:{self.port}", f"unix://{home}/socket"
-        self.client = redis.Redis(port=self.port, socket_timeout=START_SECONDS_MAX, decode_responses=True)
+        self.client = redis.Redis(
+            port=self.port, socket_timeout=START_SECONDS_MAX, decode_responses=True, retry=Retry(NoBackoff(), 0)
+        )
 
     def start(self) -> None:
         """Return once it answers."""

@@ -1,4 +1,4 @@
-"""A TCP proxy before Redis that a test slows down: every piece that Redis sends is held back for a while, or for good."""
+"""A TCP proxy before Redis that a test slows down: what Redis sends is held back for a while, or for good."""
 
 import math
 import socket

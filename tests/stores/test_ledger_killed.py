@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from relay.stores.database import Database
 from relay.stores.ledger import Ledger
@@ -27,10 +28,10 @@ def test_a_process_that_is_killed_loses_its_last_turn_at_most(url: str, database
         _check_file(url.removeprefix("sqlite:///"))
 
 
-def _live(url: str) -> list[dict[str, list[int]]]:
+def _live(url: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-W", "error", "-m", "tests.stores.ledger_writer", url, str(LIVES)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=SECONDS_MAX)
-    lives: list[dict[str, list[int]]] = json.loads(done.stdout)
+    lives: list[dict[str, Any]] = json.loads(done.stdout)
     return lives
 
 

@@ -28,12 +28,9 @@ def test_a_hit_is_one_command(rates: RedisRates, redis: RedisServer) -> None:
     assert redis.client.info("commandstats")["cmdstat_eval"]["calls"] == before + 1
 
 
-def test_two_processes_share_a_window(rates: RedisRates, redis: RedisServer) -> None:
-    other = RedisLink(redis.url, lambda where, error: None, 5.0)
-    other.mend()
-    states = [each.hit("a", 3) for each in (rates, RedisRates(other)) * 2]
+def test_two_processes_share_a_window(rates: RedisRates, other_link: RedisLink) -> None:
+    states = [each.hit("a", 3) for each in (rates, RedisRates(other_link)) * 2]
     assert [(state.allowed, state.remaining) for state in states] == [(True, 2), (True, 1), (True, 0), (False, 0)]
-    other.close()
 
 
 def test_a_window_is_forgotten_with_its_last_request(rates: RedisRates, redis: RedisServer) -> None:
@@ -65,9 +62,7 @@ def test_a_servers_clock_that_was_set_back_does_not_refuse_until_it_is_there_aga
     assert [rates.hit("a", 3).allowed for _ in range(4)] == [True, True, True, False]
 
 
-def test_a_small_correction_of_the_servers_clock_lets_nobody_pass_twice(
-    rates: RedisRates, redis: RedisServer
-) -> None:
+def test_a_small_correction_of_the_servers_clock_lets_nobody_pass_twice(rates: RedisRates, redis: RedisServer) -> None:
     for _ in range(3):
         redis.client.lpush("relay:rate:a", time.time() + 0.5)
     state = rates.hit("a", 3)

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -23,7 +23,7 @@ def answering(*pieces: bytes, pause_seconds: float = 0.0) -> Iterator[str]:
 
     def answer() -> None:
         connection = listener.accept()[0]
-        with connection:
+        with connection, suppress(OSError):
             connection.recv(65536)
             for piece in pieces:
                 connection.sendall(piece)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from relay.stores.shared import Limits, Slots
+from tests.stores.conftest import take
 
 ODD_IDS = ["a/b", "a/b/60/1/minute", "*", "{a}", "ключ", "a b\r\nDEL x", "x" * 5000, ""]
 
@@ -12,13 +13,6 @@ ODD_IDS = ["a/b", "a/b/60/1/minute", "*", "{a}", "ключ", "a b\r\nDEL x", "x"
 @pytest.fixture
 def slots(limits: Limits) -> Slots:
     return limits.slots
-
-
-def take(slots: Slots, key_id: str, slots_max: int) -> str:
-    """Take a slot that must be free."""
-    lease = slots.acquire(key_id, slots_max)
-    assert lease is not None
-    return lease
 
 
 def test_a_key_gets_as_many_slots_as_it_may_have(slots: Slots) -> None:

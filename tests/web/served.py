@@ -38,7 +38,10 @@ class Served:
         parsed = next(RequestParser(config, iter([request]), PEER))
         response, environ = wsgi.create(parsed, self._relays_end, PEER, PEER, config)
         environ.update(more_environ or {})
-        chunks = self._app(environ, response.start_response)
+        try:
+            chunks = self._app(environ, response.start_response)
+        except StopIteration:  # the worker ends the connection at this, without a word
+            return
         if chunks is ALREADY_HANDLED:
             return
         try:

@@ -105,10 +105,11 @@ def test_a_header_that_gunicorn_refuses_releases_the_exchange(
     served: Served, house: House, upstream: ScriptedUpstream
 ) -> None:
     _add_to_answers(house.app, "a\x01b")
-    with pytest.raises(InvalidResponseHeader):
+    with pytest.raises(InvalidResponseHeader) as caught:  # kept, so that nothing is released by mere collection
         served.answer(post(CHAT, house.new_key(concurrent=1), STREAM))
     assert_released(house, upstream)
     assert len(house.log_lines()) == 1
+    assert caught
 
 
 def test_a_head_that_was_never_sent_is_not_told_as_a_whole_answer(served: Served, house: House) -> None:
@@ -127,9 +128,10 @@ def test_a_server_that_refuses_the_head_before_the_iteration_releases_the_exchan
 
     environ = {"HTTP_AUTHORIZATION": f"Bearer {house.new_key()}"}
     environ = EnvironBuilder(CHAT, method="POST", json=STREAM, environ_overrides=environ).get_environ()
-    with pytest.raises(InvalidResponseHeader):
+    with pytest.raises(InvalidResponseHeader) as caught:
         house.app(environ, refuse)
     assert_released(house, upstream)
+    assert caught
 
 
 def test_a_body_that_cannot_be_iterated_releases_the_exchange(
@@ -139,7 +141,7 @@ def test_a_body_that_cannot_be_iterated_releases_the_exchange(
         raise OSError("no socket")
 
     monkeypatch.setattr(type(house.relay.pump), "iterate", iterate)
-    with pytest.raises(OSError, match="no socket") as caught:  # kept, so that nothing is released by mere collection
+    with pytest.raises(OSError, match="no socket") as caught:
         caller.post(CHAT, json=STREAM)
     assert_released(house, upstream)
     assert caught

@@ -37,8 +37,8 @@ def asked(caller: FlaskClient) -> dict[str, Any]:
     return fields
 
 
-def at(*moment: int) -> float:
-    return datetime(*moment, tzinfo=UTC).timestamp()  # type: ignore[arg-type]
+def at(moment: str) -> float:
+    return datetime.fromisoformat(f"{moment}Z").timestamp()
 
 
 def key_id(house: House, name: str = "key-1") -> str:
@@ -48,9 +48,10 @@ def key_id(house: House, name: str = "key-1") -> str:
 @pytest.mark.usefixtures("noon")
 def test_a_key_sees_what_it_used_today_and_this_month(house: House) -> None:
     caller = house.caller()
-    times = [at(2026, 12, 31, 23, 59), at(2027, 1, 1), at(2027, 1, 14, 23, 59), at(2027, 1, 15), at(2027, 1, 15, 11)]
+    times = [at("2026-12-31T23:59"), at("2027-01-01T00:00"), at("2027-01-14T23:59"), at("2027-01-15T00:00")]
+    times.append(at("2027-01-15T11:00"))
     house.relay.ledger.write([entry(n, key_id=key_id(house), begun_at=time) for n, time in enumerate(times)])
-    house.relay.ledger.write([entry(9, key_id="key_other", begun_at=at(2027, 1, 15))])
+    house.relay.ledger.write([entry(9, key_id="key_other", begun_at=times[-1])])
     fields = asked(caller)
     two = {**NOTHING, "requests": 2, "input_tokens": 20, "output_tokens": 40, "cost_usd": 0.5}
     four = {**NOTHING, "requests": 4, "input_tokens": 40, "output_tokens": 80, "cost_usd": 1.0}
