@@ -76,8 +76,12 @@ def keep_nothing(entry: Entry) -> None:
     """The ledger of a relay that keeps none."""
 
 
+def count_nothing(record: Record, ended_at: float) -> None:
+    """The figures of a relay that publishes none."""
+
+
 class Accountant:
-    """Writes one line per request, and enters those of known keys in the ledger."""
+    """Writes one line per request, counts it, and enters those of known keys in the ledger."""
 
     def __init__(
         self,
@@ -85,8 +89,10 @@ class Accountant:
         failure: Callable[[str, BaseException], None],
         prices: Mapping[str, Price],
         enter: Callable[[Entry], None] = keep_nothing,
+        observe: Callable[[Record, float], None] = count_nothing,
     ) -> None:
-        self._write, self._failure, self._prices, self._enter = write, failure, prices, enter
+        self._write, self._failure, self._prices = write, failure, prices
+        self._enter, self._observe = enter, observe
 
     def sending(self, request: Metered) -> None:
         """Take down that the relay's own part before the upstream is over."""
@@ -110,6 +116,7 @@ class Accountant:
             return
         record.told = True
         now, times, cost = time.time(), _times(record), self._cost(record)
+        self._observe(record, time.monotonic())
         if record.key_id is not None:
             self._enter(entry_of(record, record.key_id, cost, now, times))
         self._write(

@@ -1,7 +1,7 @@
 """Settings -> Relay: the only place that builds rooms and hands them to each other."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +9,12 @@ from config.settings import Settings
 from relay.accounting import Accountant
 from relay.admission import Gate
 from relay.authentication import CACHE_SECONDS, Authenticator, RevocationWatch
+from relay.bookkeeping import TURN_SECONDS, Bookkeeper
 from relay.core.errors import RelayError
 from relay.core.flow import Flow
 from relay.core.head import is_event_stream
 from relay.core.plain_flow import PlainFlow, WrappedFlow
+from relay.core.routes import ROUTES
 from relay.core.scrub import Scrubber
 from relay.core.sse_flow import SseFlow
 from relay.core.targets import Routing, Target
@@ -21,12 +23,14 @@ from relay.demo.server import DemoUpstream
 from relay.lifecycle import Lifecycle
 from relay.logs import Log
 from relay.loop import Loop, WriterThread
+from relay.metrics import Metrics
 from relay.probe import Probe
 from relay.pump.pump import Pump
 from relay.pump.stream import Bounds
 from relay.pump.sweep import NEVER, Sweep
 from relay.stores.database import open_database
 from relay.stores.keys import KeyStore
+from relay.stores.ledger import Ledger
 from relay.stores.rates import MemoryRates
 from relay.stores.slots import MemorySlots
 from relay.upstream.upstreams import Upstreams
@@ -35,6 +39,7 @@ from relay.upstream.upstreams import Upstreams
 LAST_LINES_SECONDS_MAX = 1.0
 FIXED_WITHIN_A_PROCESS = (
     *("bind", "workers", "connections_per_worker", "path_prefix", "keepalive_seconds"),
+    *("trusted_hosts", "trusted_proxies"),
     *("lame_duck_seconds", "drain_seconds"),
 )
 
@@ -48,8 +53,12 @@ class Relay:
     targets: list[Target]
     routing: Routing
     gate: Gate
+    slots_held: Callable[[str], int]
     upstreams: Upstreams
     accountant: Accountant
+    ledger: Ledger
+    metrics: Metrics
+    bookkeeper: Bookkeeper
     pump: Pump
     probe: Probe
     log: Log
@@ -60,6 +69,8 @@ class Relay:
     def stop(self) -> None:
         """End the background work and write what is left to write."""
         self.loop.stop()
+        with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
+            self.bookkeeper.flush()
         self.log.flush(LAST_LINES_SECONDS_MAX)
 
     def flow_for(self, request: Any, upstream: Any) -> Flow:
@@ -73,10 +84,10 @@ class Relay:
         is_json = "json" in upstream.content_type
         return PlainFlow(scrubber, bytearray() if is_json else None)
 
-    def body_deadline(self) -> AbstractContextManager[object]:
-        """The time in which a request's body must be there."""
+    def body_deadline(self, spent_seconds: float) -> AbstractContextManager[object]:
+        """What is left of the time in which a request's body must be there."""
         error = RelayError("request_timeout", "The request body did not arrive in time.")
-        return self.loop.deadline(self.settings.server.body_seconds_max, error)
+        return self.loop.deadline(max(0.0, self.settings.server.body_seconds_max - spent_seconds), error)
 
 
 def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
@@ -94,9 +105,20 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     probe = Probe(_question(settings, targets, upstreams), settings.health.probe_seconds)
     watch = RevocationWatch(keys, pump.keys_in_use, pump.revoke)
 
+    slots = MemorySlots()
+    ledger = Ledger(database)
+    bookkeeper = Bookkeeper(ledger.write, log.failure)
+    metrics = Metrics([route.path for route in ROUTES], settings.models.prices)
+    lifecycle = Lifecycle(pump, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload)
+    metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(lifecycle.busy))
+    metrics.gauge("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped)
+    metrics.gauge("relay_usage_write_errors", "Failed writes to the ledger", lambda: bookkeeper.write_errors)
+    metrics.gauge("relay_upstream_latency_ms", "The upstream as last measured", lambda: probe.health.latency_ms or 0.0)
+
     def start() -> None:
         loop.once("tables", database.create_tables)
         loop.every(CACHE_SECONDS, "revocation", watch.look)
+        loop.every(TURN_SECONDS, "ledger", bookkeeper.flush)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
     return Relay(
@@ -104,14 +126,18 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         authenticator=Authenticator(keys),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
-        gate=Gate(MemorySlots(), MemoryRates()),
+        gate=Gate(slots, MemoryRates()),
+        slots_held=slots.held,
         upstreams=upstreams,
-        accountant=Accountant(log.write, log.failure, settings.models.prices),
+        accountant=Accountant(log.write, log.failure, settings.models.prices, bookkeeper.enter, metrics.observe),
+        ledger=ledger,
+        metrics=metrics,
+        bookkeeper=bookkeeper,
         pump=pump,
         probe=probe,
         log=log,
         loop=loop,
-        lifecycle=Lifecycle(pump, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload),
+        lifecycle=lifecycle,
         start=start,
     )
 
@@ -131,14 +157,21 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
         upstreams=upstreams,
-        accountant=Accountant(relay.log.write, relay.log.failure, settings.models.prices),
+        accountant=Accountant(
+            relay.log.write,
+            relay.log.failure,
+            settings.models.prices,
+            relay.bookkeeper.enter,
+            relay.metrics.observe,
+        ),
     )
 
 
 def restart_needed(old: Settings, new: Settings) -> list[str]:
     """Names of the settings that differ and that only a restart can change."""
     fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
-    return fixed if old.stores == new.stores else [*fixed, "stores"]
+    fixed += [] if old.stores == new.stores else ["stores"]
+    return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]
 
 
 def _question(settings: Settings, targets: list[Target], upstreams: Upstreams) -> Callable[[], None]:

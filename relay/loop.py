@@ -1,10 +1,13 @@
 """What the rooms borrow from the event loop: a native thread pool, and background work that repeats."""
 
+import time
+from _queue import SimpleQueue  # the native one: it never touches a greenlet
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import ParamSpec, TypeVar
 
 import gevent
+from gevent.monkey import get_original
 from gevent.threadpool import ThreadPool
 
 P = ParamSpec("P")
@@ -15,19 +18,30 @@ THREADS_MAX = 4
 
 
 class WriterThread:
-    """Native threads for writes that may block. A second one only takes over while the first one leaves."""
+    """One native thread for writes that may block. Taking on work never waits, not even in the loop's own callbacks."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPool(2)
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._begun = self._done = 0
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """Start `work` there, without waiting for it."""
-        self._threads.spawn(work)
+        """Have `work` done, after what was given before."""
+        if not self._begun:
+            get_original("_thread", "start_new_thread")(self._run, ())
+        self._begun += 1
+        self._work.put(work)
 
     def join(self, seconds_max: float) -> None:
         """Wait until all work is done, but no longer than `seconds_max`."""
-        with gevent.Timeout(seconds_max, False):
-            self._threads.join()
+        deadline = time.monotonic() + seconds_max
+        while self._done < self._begun and time.monotonic() < deadline:
+            gevent.sleep(0.005)
+
+    def _run(self) -> None:
+        while True:
+            with suppress(Exception):  # nobody could be told, and the next work has done nothing
+                self._work.get()()
+            self._done += 1
 
 
 class Loop:

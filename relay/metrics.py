@@ -3,12 +3,10 @@
 Names: OpenTelemetry's GenAI client metrics in Prometheus' spelling, and the relay's own as `relay_…`.
 """
 
-import os
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from relay.core.usage import Usage
 
@@ -16,7 +14,6 @@ from relay.core.usage import Usage
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 OVERHEAD_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1)
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Observed(Protocol):
@@ -37,11 +34,10 @@ class Observed(Protocol):
 
 
 class Metrics:
-    """One per worker; with several workers each writes its own files, and any of them reads all."""
+    """One per worker, with a registry of its own."""
 
     def __init__(self, routes: Collection[str], models: Collection[str]) -> None:
         self._routes, self._models = frozenset(routes), frozenset(models)
-        self._read: list[tuple[Gauge, Callable[[], float]]] = []
         self.registry = CollectorRegistry()
         self._requests = self._counter("relay_requests", "Requests answered", "route", "status", "end")
         self._refusals = self._counter("relay_refusals", "Requests that the relay refused", "code")
@@ -57,11 +53,8 @@ class Metrics:
         )
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Publish a figure that somebody else keeps. Several workers' figures are added up."""
-        gauge = Gauge(name, text, registry=self.registry, multiprocess_mode="livesum")
-        if DIRECTORY not in os.environ:
-            gauge.set_function(read)
-        self._read.append((gauge, read))
+        """Publish a figure that somebody else keeps."""
+        Gauge(name, text, registry=self.registry).set_function(read)
 
     def observe(self, record: Observed, ended_at: float) -> None:
         """Count one request."""
@@ -74,12 +67,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
-        return generate_latest(_all_processes() if DIRECTORY in os.environ else self.registry)
-
-    def refresh(self) -> None:
-        """With several workers: write the gauges down, for whichever worker is asked."""
-        for gauge, read in self._read:
-            gauge.set(read())
+        return generate_latest(self.registry)
 
     def _observe_answer(self, record: Observed, ended_at: float) -> None:
         model = record.model if record.model in self._models else "other"
@@ -98,14 +86,3 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
-
-
-def forget_process(pid: int) -> None:
-    """Called by the server's master when a worker has gone: its gauges no longer count."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-def _all_processes() -> Any:
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry

@@ -37,6 +37,7 @@ CONFINED = {
         "relay.tasks",
         "relay.probe",
         "relay.upstream",
+        "relay.lifecycle",
         "relay.loop",
         "relay.demo",
         "relay.cli.serve",

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from config.schema import Health, Models, Price, Server, Stores, Stream, Upstream
 from config.settings import Settings
 from relay import assembly
-from relay.assembly import Relay, assemble
+from relay.assembly import Relay, assemble, reassemble
 from relay.core.caller import Caller
 from relay.core.errors import RelayError
 from relay.core.flow import Flow
@@ -120,9 +120,12 @@ def test_a_frame_may_be_as_long_as_the_settings_say(build: Callable[..., Relay])
     assert flow.overflowed
 
 
-def test_the_bodys_deadline_is_the_settings_and_a_408(build: Callable[..., Relay]) -> None:
-    relay = build(server=Server(body_seconds_max=0.01))
-    with pytest.raises(RelayError) as caught, relay.body_deadline():
+@pytest.mark.parametrize(("seconds_max", "spent_seconds"), [(0.01, 0.0), (30, 29.99), (30, 31)])
+def test_the_bodys_deadline_is_what_is_left_of_the_settings_and_a_408(
+    build: Callable[..., Relay], seconds_max: float, spent_seconds: float
+) -> None:
+    relay = build(server=Server(body_seconds_max=seconds_max))
+    with pytest.raises(RelayError) as caught, relay.body_deadline(spent_seconds):
         gevent.sleep(2)
     assert (caught.value.code, caught.value.kind.status) == ("request_timeout", 408)
 
@@ -185,6 +188,19 @@ def test_background_work_that_fails_is_told_in_the_log_and_goes_on(
     said = capfd.readouterr().out
     assert said.count('"where":"revocation","error":"ValueError"') > 1
     assert "canary" not in said
+
+
+def test_new_settings_keep_what_runs_and_change_what_it_does(
+    build: Callable[..., Relay], tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    relay, elsewhere = build(), ScriptedUpstream().start()
+    changed = reassemble(relay, settings_for(elsewhere.base_url, tmp_path, stream=Stream(heartbeat_seconds=3)))
+    kept = ("pump", "probe", "gate", "log", "loop", "authenticator", "lifecycle")
+    assert [name for name in kept if getattr(changed, name) is not getattr(relay, name)] == []
+    changed.probe.measure()
+    assert (len(elsewhere.requests), len(upstream.requests)) == (1, 0)
+    assert changed.pump._bounds.heartbeat_seconds == 3
+    elsewhere.stop()
 
 
 def test_prices_reach_the_accountant(build: Callable[..., Relay]) -> None:

@@ -127,6 +127,16 @@ def test_nobody_waits_for_a_writer_longer_than_allowed() -> None:
     writer.join(2.0)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_writer_outlives_work_that_fails() -> None:
+    writer, done = WriterThread(), []
+    writer.spawn(lambda: 1 / 0)
+    writer.join(2.0)
+    writer.spawn(lambda: done.append(1))
+    writer.join(0.5)
+    assert done == [1]
+
+
 def test_a_writer_can_be_called_from_the_loop_itself_however_often() -> None:
     """A sweep that finds a hundred streams broken tells of each of them, in one callback."""
     writer, done = WriterThread(), []

@@ -41,6 +41,19 @@ class Iteration:
         self._bytes_out += len(chunk)
         return chunk
 
+    def collect(self, bytes_max: int) -> bytes:
+        """Return the whole body, or nothing where it is not whole or larger than `bytes_max`."""
+        body = b""
+        for chunk in self._until_ended():
+            body += chunk
+            if len(body) > bytes_max:
+                self._end(Ending("oversize"))
+                break
+        ending = self._ending or Ending("oversize")
+        self._exchange.meter.ended(ending, self._flow, 0, 0.0)
+        body += ending.last
+        return body if ending.whole and len(body) <= bytes_max else b""
+
     def close(self) -> None:
         ending = self._ending or Ending("client_gone")
         self._exchange.meter.ended(ending, self._flow, self._bytes_out + len(ending.last), self._first_at)

@@ -64,6 +64,10 @@ class Pump:
         """Return the exchange's body as an iterable, where there is no socket to take over."""
         return Iteration(exchange, self._bounds)
 
+    def collect(self, exchange: Exchange, bytes_max: int) -> bytes:
+        """Return the exchange's whole body, or nothing where it is not whole or larger. The exchange stays open."""
+        return Iteration(exchange, self._bounds).collect(bytes_max)
+
     def deliver(self, exchange: Exchange, wire: Wire, pending: bytes = b"") -> object:
         """Pump the exchange's body into the open response; `pending`: what is owed before it. Ends as `conclude`."""
         source = Source(exchange.upstream, self._bounds.pending_bytes_max)

@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,9 +61,38 @@ def _pool_classes(connect_seconds_max: float) -> dict[str, type]:
     return {"http": PlainPool, "https": SecurePool}
 
 
+class _Lines:
+    """A reader of lines that remembers the last one."""
+
+    def __init__(self, reader: Any) -> None:
+        self.reader, self.last = reader, b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self.reader.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self.reader.close()
+
+
+class _WholeHead(HTTPResponse):
+    """http.client takes the end of the connection for the end of the head; half a head must not be an answer."""
+
+    def begin(self) -> None:
+        lines = _Lines(self.fp)
+        self.fp = lines  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            self.fp = lines.reader if self.fp is lines else self.fp  # type: ignore[comparison-overlap]
+        if lines.last not in (b"\r\n", b"\n"):
+            raise HTTPException("the head was cut")
+
+
 class _Pooled:
     """What our connections add to urllib3's."""
 
+    response_class: type[HTTPResponse] = _WholeHead
     seconds_max: float
     idle_since = 0.0
     sock: Any

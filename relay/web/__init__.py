@@ -12,7 +12,7 @@ from config.settings import ConfigError, Settings, load
 from relay.accounting import Record
 from relay.assembly import assemble, reassemble, restart_needed
 from relay.core.errors import RelayError
-from relay.web import cors, errors, proxy, status
+from relay.web import cors, errors, metrics, proxy, status, usage
 from relay.web.current import KeepStartResponse, current_relay
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.teardown_request(_close)
     errors.init_app(app)
     for prefix in {"", settings.server.path_prefix}:
-        for blueprint in (proxy.blueprint(), status.blueprint()):
+        for blueprint in (proxy.blueprint(), status.blueprint(), usage.blueprint(), metrics.blueprint()):
             app.register_blueprint(
                 blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"
             )
@@ -51,10 +51,11 @@ def _reload(app: flask.Flask) -> None:
     relay = app.extensions["relay"]
     try:
         settings = load()
-    except ConfigError as error:
-        relay.log.write(level="error", time=time.time(), where="reload", problems=error.problems)
+        app.extensions["relay"] = reassemble(relay, settings)
+    except (ConfigError, OSError) as error:
+        problems = getattr(error, "problems", [type(error).__name__])
+        relay.log.write(level="error", time=time.time(), where="reload", problems=problems)
         return
-    app.extensions["relay"] = reassemble(relay, settings)
     _limit_bodies(app, settings)
     cors.allow(app, settings.cors.origins, settings.cors.max_age_seconds)
     needed = restart_needed(relay.settings, settings)

@@ -31,11 +31,23 @@ class Answer(flask.Response):
             self._exchange.close()
             return super().__call__(environ, start_response)
         if caller_socket(environ) is None:
-            start_response(self.status, list(self.headers))
-            flask.g.pop("exchange")  # from here on the iterable's close() releases it
-            return self._pump.iterate(self._exchange)  # type: ignore[no-any-return]
-        wire = open_wire(start_response, self.status, self.headers)
+            return self._iterated(start_response)
+        try:
+            wire = open_wire(start_response, self.status, self.headers)
+        except Exception:
+            flask.g.record.end, flask.g.record.error = "truncated", "internal_error"
+            raise
         return self._pump.deliver(self._exchange, wire)  # type: ignore[no-any-return]
+
+    def _iterated(self, start_response: Any) -> Iterable[bytes]:
+        body: Iterable[bytes] = self._pump.iterate(self._exchange)
+        try:
+            start_response(self.status, list(self.headers))
+        except Exception:
+            flask.g.record.end, flask.g.record.error = "truncated", "internal_error"
+            raise
+        flask.g.pop("exchange")  # from here on the iterable's close() releases it
+        return body
 
 
 class OpenedError(flask.Response):

@@ -1,13 +1,21 @@
 """Refusals as responses: the OpenAI shape, the flat shape of the seed route, and frames within a stream."""
 
+from functools import partial
 from typing import Any
 
 import flask
 import msgspec
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
 
 from relay.core.errors import RelayError, error_object
 from relay.core.routes import SEED_CHAT
+from relay.web.parts import too_large
 
 _FLAT_NAMES = {"missing_credentials": "MISSING_AUTH", "invalid_api_key": "INVALID_KEY"}
 _GERMAN = {
@@ -26,6 +34,7 @@ def init_app(app: flask.Flask) -> None:
     app.register_error_handler(RelayError, refused)
     app.register_error_handler(HTTPException, _http_refused)
     app.register_error_handler(Exception, _failed)
+    app.log_exception = partial(_log, app)  # type: ignore[method-assign]  # Flask's would print what a caller sent
 
 
 def refused(error: RelayError) -> flask.Response:
@@ -72,6 +81,10 @@ def _http_refused(error: HTTPException) -> flask.Response:
         allowed = ", ".join(sorted(error.valid_methods or ()))
         other = RelayError("method_not_allowed", "This route has another method.", headers=(("Allow", allowed),))
         return refused(other)
+    if isinstance(error, InternalServerError):  # behind the view; it has been logged
+        return refused(RelayError("internal_error", "The relay failed."))
+    if isinstance(error, RequestEntityTooLarge):
+        return refused(too_large())
     if isinstance(error, NotFound):
         return refused(RelayError("route_not_found", "There is no such route."))
     return refused(RelayError("invalid_request", "The request is not valid."))
@@ -79,5 +92,10 @@ def _http_refused(error: HTTPException) -> flask.Response:
 
 def _failed(error: Exception) -> flask.Response:
     """A defect of ours: told as such, and logged without what the caller sent."""
-    flask.current_app.extensions["relay"].log.failure("request", error)
+    _log(flask.current_app, (type(error), error, error.__traceback__))
     return refused(RelayError("internal_error", "The relay failed."))
+
+
+def _log(app: flask.Flask, exc_info: Any) -> None:
+    """The failure's type and place."""
+    app.extensions["relay"].log.failure("request", exc_info[1])

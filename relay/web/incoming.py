@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import flask
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected
 
 from relay.accounting import Record
 from relay.core.caller import Caller
@@ -14,6 +14,7 @@ from relay.core.errors import RelayError
 from relay.core.request import forwarded_headers, read_ask, seed_body, with_usage_asked
 from relay.core.routes import Route
 from relay.core.targets import Target
+from relay.web.parts import Parts, too_large
 
 USER_AGENT = "relay"
 
@@ -27,7 +28,7 @@ def refuse_key_in_query(query: Mapping[str, Any]) -> None:
 class Incoming:
     """One request for one relayed route. `record`: its log line. `presence`: the context for waiting on its behalf.
 
-    `presence_for(streams)` makes that context; `deadline` bounds the reading of the body.
+    `presence_for(streams)` makes that context; `deadline(spent_seconds)` is what is left of the time for the body.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Incoming:
         route: Route,
         record: Record,
         presence_for: Callable[[bool], Any],
-        deadline: AbstractContextManager[Any],
+        deadline: Callable[[float], AbstractContextManager[Any]],
     ) -> None:
         self._sent, self._presence_for, self._deadline = sent, presence_for, deadline
         self.route, self.record = route, record
@@ -92,14 +93,22 @@ class Incoming:
         """Multipart streams through unread, so a key that is bound to models cannot use it."""
         if caller.policy.models:
             raise RelayError("model_not_allowed", "A key that is bound to models cannot send multipart bodies.")
-        self._sent.max_content_length = flask.current_app.config["MULTIPART_CONTENT_LENGTH"]
-        self.body = self._sent.stream
+        bytes_max = flask.current_app.config["MULTIPART_CONTENT_LENGTH"]
+        if (self._sent.content_length or 0) > bytes_max:
+            raise too_large()
+        self._sent.max_content_length = bytes_max + 1  # one more, or the server would cut the body without a word
+        self.body = Parts(self._sent.stream, bytes_max, self._deadline)
 
     def _receive(self) -> bytes:
+        bytes_max = flask.current_app.config["MAX_CONTENT_LENGTH"]
+        if (self._sent.content_length or 0) > bytes_max:
+            raise too_large()
+        self._sent.max_content_length = bytes_max + 1
         try:
-            with self._deadline:
-                return self._sent.get_data(cache=False)
-        except RequestEntityTooLarge:
-            raise RelayError("body_too_large", "The request body is larger than is allowed.") from None
+            with self._deadline(0.0):
+                body = self._sent.get_data(cache=False)
         except (ClientDisconnected, OSError):
             raise RelayError("invalid_request", "The request body ended early.") from None
+        if len(body) > bytes_max:
+            raise too_large()
+        return body

@@ -7,6 +7,7 @@ import msgspec
 
 from relay.core.errors import RelayError
 from relay.exchange import open_exchange
+from relay.web.answer import Answer
 from relay.web.current import current_relay
 from relay.web.incoming import Incoming
 
@@ -23,18 +24,11 @@ def permitted_models(incoming: Incoming, models: tuple[str, ...]) -> flask.Respo
     """The upstream's list with only `models` in it. Raises RelayError upstream_bad_response."""
     relay = current_relay()
     flask.g.exchange = exchange = open_exchange(relay, incoming)
+    if exchange.upstream.status != 200:
+        return Answer(relay.pump, exchange, incoming.presence)
     try:
-        listing = msgspec.json.decode(_read(relay.pump.iterate(exchange)), type=dict[str, Any])
+        listing = msgspec.json.decode(relay.pump.collect(exchange, LIST_BYTES_MAX), type=dict[str, Any])
         kept = [model for model in listing["data"] if model["id"] in models]
     except (msgspec.MsgspecError, KeyError, TypeError):
         raise RelayError("upstream_bad_response", "The upstream's list of models cannot be read.") from None
     return flask.Response(msgspec.json.encode({**listing, "data": kept}), content_type="application/json")
-
-
-def _read(chunks: Any) -> bytes:
-    body = b""
-    for chunk in chunks:
-        body += chunk
-        if len(body) > LIST_BYTES_MAX:
-            raise RelayError("upstream_bad_response", "The upstream's list of models is too long.")
-    return body

@@ -74,7 +74,7 @@ def read_incoming(route: Route) -> Incoming:
     record.route = route.path
     presence_for = partial(_presence_for, relay.pump, flask.request.environ)
     sent = flask.request._get_current_object()  # type: ignore[attr-defined]
-    incoming = Incoming(sent, route, record, presence_for, relay.body_deadline())
+    incoming = Incoming(sent, route, record, presence_for, relay.body_deadline)
     flask.g.incoming = incoming
     return incoming
 

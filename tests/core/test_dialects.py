@@ -63,7 +63,7 @@ def test_no_bytes_fail_the_reading(dialect: Dialect, data: bytes) -> None:
     assert dialect.meaning(frame(data.replace(b"\n", b""))) in Meaning
 
 
-CHOICES = "{\"choices\":[{%s}]}"
+CHOICES = '{"choices":[{%s}]}'
 
 
 @pytest.mark.parametrize("text", [CHOICES % '"finish_reason": "stop"', CHOICES % '"finish_reason":"length"'])

@@ -1,4 +1,4 @@
-"""An event stream on its way: the same at every split point, and readable by every SDK."""
+"""How an event stream ends: whole only where the upstream said so, with an error frame otherwise, and its usage."""
 
 import json
 
@@ -6,194 +6,215 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.dialects import ANTHROPIC, OPENAI, RESPONSES, Dialect
+from relay.core.dialects import ANTHROPIC, MEDIA, OPENAI, RESPONSES, Dialect
+from relay.core.errors import IN_STREAM
 from relay.core.flow import Ending
 from relay.core.scrub import Scrubber
-from relay.core.sse import PING
 from relay.core.sse_flow import SseFlow
-from relay.core.usage import Usage, is_usage_only
-from tests.core.streams import (
-    BOM,
-    CORPUS,
-    LEGAL,
-    SOUP,
-    Decode,
-    blocks,
-    cut_at_random,
-    every_cut,
-    httpx_events,
-    openai_events,
-    read,
+from relay.core.usage import Usage
+from tests.core.streams import read
+
+DONE = b"data: [DONE]\n\n"
+DELTA = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+COMPLETED = b'event: response.completed\ndata: {"type":"response.completed","response":{"error":null}}\n\n'
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(("type", "error", "usage")), inner),
+    max_leaves=5,
 )
 
-CAP = 1_048_576
-LAST = b'data: {"last":true}\n\n'
-DIALECTS = pytest.mark.parametrize("dialect", [OPENAI, RESPONSES, ANTHROPIC], ids=lambda dialect: dialect.name)
+
+def fed(*frames: bytes, dialect: Dialect = OPENAI) -> SseFlow:
+    flow = SseFlow(dialect, Scrubber(""), 1_048_576)
+    for frame in frames:
+        flow.feed(frame)
+    return flow
 
 
-def flow_for(dialect: Dialect = OPENAI, secret: str = "", cap: int = CAP) -> SseFlow:
-    return SseFlow(dialect, Scrubber(secret), cap)
+def verdict(*frames: bytes, dialect: Dialect = OPENAI, body_ended: bool = True) -> Ending:
+    return fed(*frames, dialect=dialect).verdict(body_ended=body_ended)
 
 
-def relayed(flow: SseFlow, parts: list[bytes], *, pings: bool = False) -> tuple[bytes, Ending]:
-    """What a caller gets, without and with the end: the same steps as the pump's."""
-    sent = b""
-    for part in parts:
-        sent += flow.feed(part)
-        sent += flow.ping if pings else b""
-        if flow.overflowed:
-            return sent, flow.broken("oversize", "frame_too_large")
-        if flow.terminal:
-            break
-    return sent, flow.verdict(body_ended=True)
+def code_of(ending: Ending) -> str:
+    """The code in an error frame; the frame must be one event that every client reads as an error."""
+    (event,) = read(ending.last).events
+    error = json.loads(event.data)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return str(error["code"])
 
 
-def outcome(parts: list[bytes], dialect: Dialect = OPENAI, cap: int = CAP, secret: str = "") -> tuple[object, ...]:
-    flow = flow_for(dialect, secret, cap)
-    return *relayed(flow, parts), flow.frames, flow.usage, flow.terminal
+@pytest.mark.parametrize(
+    ("dialect", "last"),
+    [
+        (OPENAI, DONE),
+        (OPENAI, b"data:[DONE]\n\n"),
+        (OPENAI, b"event: done\nid: 4\ndata: [DONE] \n\n"),
+        (MEDIA, DONE),
+        (ANTHROPIC, STOP),
+        (RESPONSES, COMPLETED),
+        (RESPONSES, b'data: {"type":"response.failed"}\n\n'),
+        (RESPONSES, b'data: {"type":"response.incomplete"}\n\n'),
+    ],
+)
+@pytest.mark.parametrize("body_ended", [True, False])
+def test_the_last_word_is_held_back_and_ends_the_stream(dialect: Dialect, last: bytes, body_ended: bool) -> None:
+    flow = fed(b"data: 1\n\n", dialect=dialect)
+    assert flow.feed(b"data: 2\n\n" + last) == b"data: 2\n\n"
+    assert flow.terminal == last
+    assert flow.verdict(body_ended=body_ended) == Ending("done", last, whole=True)
+    assert flow.frames == 3
 
 
-@DIALECTS
-@pytest.mark.parametrize("name", CORPUS)
-def test_a_stream_comes_out_the_same_at_every_split_point(name: str, dialect: Dialect) -> None:
-    whole = outcome([CORPUS[name]], dialect)
-    for parts in every_cut(CORPUS[name]):
-        assert outcome(parts, dialect) == whole, parts
+@pytest.mark.parametrize("dialect", [OPENAI, MEDIA, ANTHROPIC, RESPONSES])
+@pytest.mark.parametrize("text", ["[DONE]", "message_stop", "response.completed", '"error"', '"finish_reason":"stop"'])
+def test_no_text_of_a_model_can_end_or_finish_a_stream(dialect: Dialect, text: str) -> None:
+    frame = b"data: " + json.dumps({"type": "x", "choices": [{"delta": {"content": text}}]}).encode() + b"\n\n"
+    flow = fed(dialect=dialect)
+    assert flow.feed(frame) == frame
+    assert code_of(flow.verdict(body_ended=True)) == "upstream_incomplete"
 
 
-@given(cut_at_random(SOUP))
-def test_any_lines_in_any_pieces_come_out_as_the_whole_does(body_and_parts: tuple[bytes, list[bytes]]) -> None:
-    body, parts = body_and_parts
-    assert outcome(parts) == outcome([body])
+def test_nothing_follows_the_last_word_and_the_rest_is_noticed() -> None:
+    flow = fed(DELTA)
+    assert flow.feed(DONE + DONE + DELTA) == b""
+    assert flow.feed(DELTA) == b""
+    assert flow.surplus
+    assert flow.verdict(body_ended=True).last == DONE
 
 
-@given(cut_at_random(SOUP), st.integers(1, 60))
-def test_a_frame_that_is_too_large_ends_the_stream_at_the_same_place(cut: tuple[bytes, list[bytes]], cap: int) -> None:
-    body, parts = cut
-    assert outcome(parts, cap=cap) == outcome([body], cap=cap)
+def test_no_surplus_without_a_byte_behind_the_last_word() -> None:
+    flow = fed(DELTA, DONE)
+    assert not flow.surplus
+    flow.feed(b"")  # what a decoder returns for the last chunk alone
+    assert not flow.surplus
 
 
-def test_a_stream_that_said_its_last_word_is_not_too_large() -> None:
-    flow = flow_for(cap=20)
-    sent, ending = relayed(flow, [b"data: [DONE]\n\ndata: " + b"x" * 30])
-    assert (sent, ending) == (b"", Ending("done", b"data: [DONE]\n\n", whole=True))
+@pytest.mark.parametrize("rest", [DELTA, b"data: half a fra"])
+def test_bytes_behind_the_last_word_are_surplus_in_the_same_read_too(rest: bytes) -> None:
+    assert fed(DONE + rest).surplus
 
 
-@given(SOUP.filter(lambda body: b"[DONE]" not in body))
-def test_a_browser_hears_what_the_upstream_said(body: bytes) -> None:
-    sent, _ = relayed(flow_for(), [body + b"\n\n" + LAST])
-    assert read(sent) == read(body + b"\n\n" + LAST)
+def test_a_frame_that_is_too_large_behind_the_last_word_is_surplus_as_well() -> None:
+    flow = SseFlow(OPENAI, Scrubber(""), 20)
+    flow.feed(DONE + b"x" * 30)
+    assert (flow.terminal, flow.surplus, flow.overflowed) == (DONE, True, False)
 
 
-@given(LEGAL)
-def test_heartbeats_between_the_frames_change_nothing(body: bytes) -> None:
-    parts = [body[at : at + 1] for at in range(len(body))]
-    sent, _ = relayed(flow_for(), [*parts, LAST], pings=True)
-    assert read(sent) == read(body + LAST)
+def test_an_answer_that_finished_without_its_last_word_gets_it_from_us() -> None:
+    assert verdict(DELTA, FINISH) == Ending("done", DONE, whole=True)
+    assert verdict(DELTA, b'data: {"choices":[{"finish_reason": "length"}]}\n\n') == Ending("done", DONE, whole=True)
+    assert verdict(FINISH, b'data: {"choices":[],"usage":null}\n\n', DONE[:-1]) == Ending("done", DONE, whole=True)
 
 
-@pytest.mark.parametrize("decode", [openai_events, httpx_events])
-@given(body=LEGAL)
-def test_every_event_that_an_sdk_sees_is_legal_json(decode: Decode, body: bytes) -> None:
-    parts = [body[at : at + 7] for at in range(0, len(body), 7)]
-    flow = flow_for()
-    sent, ending = relayed(flow, parts, pings=True)
-    events = decode(sent + ending.last)
-    for event in events:
-        assert event.data.startswith("[DONE]") or json.loads(event.data), events
-    assert len(events) == len(read(body).events) + 1
+@pytest.mark.parametrize("kind", ["speech.audio.done", "transcript.text.done", "image_generation.completed"])
+def test_a_media_stream_is_whole_after_its_typed_end(kind: str) -> None:
+    frame = b'data: {"type":"%s"}\n\n' % kind.encode()
+    assert verdict(frame, dialect=MEDIA) == Ending("done", b"", whole=True)
+    quoted = b'data: {"type":"transcript.text.delta","delta":"he said %s"}\n\n' % kind.encode()
+    assert not verdict(quoted, dialect=MEDIA).whole
 
 
-@given(LEGAL)
-def test_a_block_without_data_never_goes_out_but_as_a_comment_before_any_id(body: bytes) -> None:
-    sent, _ = relayed(flow_for(), [body])
-    seen_id = False
-    for lines in blocks(b":\n" + sent):
-        names = {line.split(b":")[0] for line in lines}
-        seen_id = seen_id or b"id" in names
-        assert b"data" in names or (names == {b""} and not seen_id), lines
+@pytest.mark.parametrize("value", [b"null", b'""', b' ""'])
+def test_an_empty_finish_reason_finishes_nothing(value: bytes) -> None:
+    ending = verdict(b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":%s}]}\n\n' % value)
+    assert not ending.whole
+    assert code_of(ending) == "upstream_incomplete"
 
 
-@pytest.mark.parametrize("name", CORPUS)
-def test_the_bytes_of_data_lines_and_comments_are_not_changed(name: str) -> None:
-    sent, _ = relayed(flow_for(RESPONSES), [CORPUS[name]])  # nothing here is its last word
-    if name not in ("event only", "mixed block without data"):
-        assert kept_lines(b": lead\n" + sent)[1:] == kept_lines(CORPUS[name])
+@pytest.mark.parametrize("dialect", [OPENAI, MEDIA, ANTHROPIC, RESPONSES])
+@pytest.mark.parametrize("body_ended", [True, False])
+def test_an_end_without_a_finish_is_told(dialect: Dialect, body_ended: bool) -> None:
+    for frames in ([], [b": c\n\n"], [DELTA], [DELTA, b'data: {"choi']):
+        ending = verdict(*frames, dialect=dialect, body_ended=body_ended)
+        assert (ending.end, ending.whole) == ("upstream_eof" if body_ended else "truncated", False)
+        assert code_of(ending) == "upstream_incomplete"
 
 
-def kept_lines(body: bytes) -> list[bytes]:
-    lines = [
-        line for lines in blocks(body) for line in lines if line.startswith((b"data:", b"event:", b"retry:", b":"))
-    ]
-    return [line for line in lines if line[1:4] != BOM]  # how a second BOM is made harmless
+def test_a_body_that_was_cut_is_not_whole_although_the_answer_had_finished() -> None:
+    ending = verdict(DELTA, FINISH, body_ended=False)
+    assert (ending.end, ending.whole, code_of(ending)) == ("truncated", False, "upstream_incomplete")
 
 
-def test_plain_frames_of_one_read_go_out_in_one_piece_and_untouched() -> None:
-    body = b'data: {"choices":[]}\n\n' * 50
-    flow = flow_for()
-    assert flow.feed(body) == body
-    assert flow.frames == 50
+def test_a_last_frame_without_its_blank_line_is_not_delivered() -> None:
+    flow = fed(DELTA)
+    assert flow.feed(DONE[:-1]) == b""
+    assert code_of(flow.verdict(body_ended=True)) == "upstream_incomplete"
 
 
-def test_id_and_retry_of_a_block_without_data_move_into_the_next_one() -> None:
-    flow = flow_for()
-    assert flow.feed(b"retry: 5000\n\nid: 7\nevent: x\n\n") == b""
-    assert flow.feed(b"data: 1\n\ndata: 2\n\n") == b"retry: 5000\nid: 7\ndata: 1\n\ndata: 2\n\n"
-    assert flow.frames == 2
+@pytest.mark.parametrize(
+    ("dialect", "error"),
+    [
+        (OPENAI, b'data: {"error":{"message":"no","code":500}}\n\n'),
+        (OPENAI, b'event: error\ndata: {"error":"no"}\n\n'),
+        (ANTHROPIC, b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'),
+        (RESPONSES, b'event: error\ndata: {"type":"error","code":"x","message":"no"}\n\n'),
+    ],
+)
+@pytest.mark.parametrize("body_ended", [True, False])
+def test_an_upstreams_own_error_passes_and_is_the_last_word(dialect: Dialect, error: bytes, body_ended: bool) -> None:
+    flow = fed(DELTA, dialect=dialect)
+    assert flow.feed(error) == error
+    assert flow.verdict(body_ended=body_ended) == Ending("upstream_eof")
 
 
-@pytest.mark.parametrize("second", [b"id: a\0b", b"retry: soon"])
-def test_a_line_that_clients_ignore_does_not_displace_a_good_one(second: bytes) -> None:
-    body = b"id: 1\nretry: 20\n\n" + second + b"\n\n" + LAST
-    sent, _ = relayed(flow_for(), [body])
-    assert read(sent) == read(body)
+def test_no_last_word_is_made_up_behind_an_error() -> None:
+    both = b'data: {"error":{"message":"no"},"choices":[{"finish_reason":"error"}]}\n\n'
+    assert not verdict(DELTA, both).whole
+    assert verdict(DELTA, both, DONE).whole
 
 
-@pytest.mark.parametrize("before", [BOM, b"event: ping\n\n", BOM + b"\n\n"])
-def test_a_second_bom_does_not_become_a_leading_one(before: bytes) -> None:
-    body = before + BOM + b'data: {"not":"said"}\ndata: {"said":1}\n\n'
-    sent, _ = relayed(flow_for(), [body])
-    assert read(sent).events[0].data == b'{"said":1}'
+@pytest.mark.parametrize("empty", [b"null", b'""', b"{}", b"false"])
+def test_an_error_that_sdks_do_not_see_does_not_hide_the_cut(empty: bytes) -> None:
+    ending = verdict(b'data: {"choices":[],"error":%s}\n\n' % empty)
+    assert code_of(ending) == "upstream_incomplete"
 
 
-def test_the_heartbeat_is_a_whole_comment_until_an_id_was_seen() -> None:
-    flow = flow_for()
-    flow.feed(b"data: 1\nidle: not an id\n\n")
-    assert flow.ping == PING == b": ping\n\n"
-    flow.feed(b"data: 1\nid: 1\n\n")
-    assert flow.ping == b": ping\n"
+@pytest.mark.parametrize("code", IN_STREAM)
+@pytest.mark.parametrize("dialect", [OPENAI, MEDIA, ANTHROPIC, RESPONSES])
+def test_a_stream_can_be_broken_for_every_reason(dialect: Dialect, code: str) -> None:
+    ending = fed(DELTA, dialect=dialect).broken("reset", code)
+    assert (ending.end, ending.whole, code_of(ending)) == ("reset", False, code)
 
 
-@pytest.mark.parametrize("block", [b"id: 1\n\n", b"id\n\n", b"id:1\ndata: 1\n\n", b": c\nid: 1\n\n"])
-def test_an_id_is_seen_wherever_it_stands(block: bytes) -> None:
-    flow = flow_for()
-    flow.feed(block)
-    assert flow.ping == b": ping\n"
-    assert flow.feed(b": c\n\n") == b": c\n"
+@pytest.mark.parametrize("dialect", [OPENAI, MEDIA, ANTHROPIC, RESPONSES])
+@given(value=JSON)
+def test_no_legal_json_of_an_upstream_fails_the_relay(dialect: Dialect, value: object) -> None:
+    hints = b"\n: message_stop response.completed [DONE]\n\n"
+    frame = b"data: " + json.dumps(value).encode() + hints
+    fed(frame, frame, dialect=dialect).verdict(body_ended=True)
 
 
-def test_the_upstreams_key_is_starred_out_in_every_kind_of_line() -> None:
-    key = b"sk-canary-0123456789"
-    body = b'data: KEY\n\n: KEY\n\nid: KEY\n\nevent: KEY\ndata: 1\n\nretry: 1\ndata: {"error":"KEY"}\n\n'
-    for parts in every_cut(body.replace(b"KEY", key)):
-        sent, _ = relayed(flow_for(secret=key.decode()), parts)
-        assert b"canary" not in sent, parts
-        assert sent.count(b"*" * len(key)) == 5
+@pytest.mark.parametrize(
+    "data",
+    [b'{"error":{"message":"\xff"}}', b'{"type":"\xff","error":1}', b'{"error":' + b"[" * 9_999 + b"]" * 9_999 + b"}"],
+    ids=["bytes in an error", "bytes in a type", "deep nesting"],
+)
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, RESPONSES])
+def test_bytes_that_are_no_text_pass_untouched(dialect: Dialect, data: bytes) -> None:
+    frame = b"data: " + data + b"\n\n"
+    assert fed(dialect=dialect).feed(frame) == frame
 
 
-USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+def test_deep_nesting_beside_the_usage_passes_untouched() -> None:
+    frame = b'data: {"usage":null,"x":' + b"[" * 9_999 + b"]" * 9_999 + b"}\n\n"
+    assert fed().feed(frame) == frame
 
 
-def test_a_frame_for_the_relay_alone_is_counted_and_not_shown_at_every_split_point() -> None:
-    body = LAST + USAGE + b"data: [DONE]\n\n"
-    for parts in every_cut(body):
-        flow = SseFlow(OPENAI, Scrubber(""), CAP, is_usage_only)
-        sent, ending = relayed(flow, parts)
-        assert (sent, ending.last, flow.frames, flow.usage) == (LAST, b"data: [DONE]\n\n", 2, Usage(3, 4)), parts
+def test_the_usage_is_that_of_the_upstream_and_the_latest_counts() -> None:
+    first = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
+    last = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9}}\n\n'
+    assert fed(DELTA, first + DELTA + last, DONE).usage == Usage(3, 9)
+    assert fed(DELTA, b'data: {"usage":null}\n\n', DONE).usage is None
 
 
-@pytest.mark.parametrize("hidden", [b"id: 7\nretry: 5\n\n" + USAGE, b"id: 7\nretry: 5\n" + USAGE])
-def test_a_frame_that_is_not_shown_takes_no_id_and_no_retry_with_it(hidden: bytes) -> None:
-    sent, _ = relayed(SseFlow(OPENAI, Scrubber(""), CAP, is_usage_only), [hidden + LAST])
-    heard = read(sent)
-    assert (heard.events[0].last_id, heard.retry) == (b"7", 5)
+def test_anthropic_tells_its_usage_in_two_parts() -> None:
+    start = b'data: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}\n\n'
+    delta = b'data: {"type":"message_delta","usage":{"output_tokens":20}}\n\n'
+    assert fed(start, delta, STOP, dialect=ANTHROPIC).usage == Usage(7, 20)
+
+
+def test_the_responses_route_tells_its_usage_in_the_last_word() -> None:
+    last = b'data: {"type":"response.completed","response":{"usage":{"input_tokens":7,"output_tokens":20}}}\n\n'
+    assert fed(last, dialect=RESPONSES).usage == Usage(7, 20)

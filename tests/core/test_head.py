@@ -121,6 +121,7 @@ def test_nothing_else_is_an_event_stream(kind: str) -> None:
     [
         "text/html", "TEXT/HTML; charset=utf-7", " text/html ;", "application/xhtml+xml", "image/svg+xml", "text/xml",
         "application/xml", "application/atom+xml", "application/mathml+xml", "x/y, text/html",
+        "x/y; a=b, text/html",
     ],
 )  # fmt: skip
 def test_a_page_of_an_upstream_does_not_become_a_page_of_ours(kind: str) -> None:

@@ -37,7 +37,8 @@ def seeded(**fields: object) -> dict[str, object]:
 
 
 def forwarded(sent: dict[str, str], *names: str) -> dict[str, str]:
-    return forwarded_headers({name.lower(): value for name, value in sent.items()}.get, names)
+    values = {name.lower(): value for name, value in sent.items()}
+    return forwarded_headers(lambda name: values.get(name.lower()), names)  # as WSGI's headers: in any case
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_a_member_that_is_named_twice_is_refused(body: bytes) -> None:
         b'{"model":"m","mod\\u0045l":"x"}',
         b'{"Stream":true}',
         '{"ſtream":true}'.encode(),
+        b'{"model":"m","stream":true,"Stream_options":{"include_usage":false}}',
     ],
 )
 def test_a_member_that_some_upstreams_take_for_the_model_is_refused(body: bytes) -> None:

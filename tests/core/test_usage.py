@@ -85,6 +85,7 @@ def test_what_an_upstream_writes_is_found_by_a_hint(prompt: int, completion: int
         (b'{"usage":{"prompt_tokens":1}}', False),
         (b'{"choices":null,"usage":{"prompt_tokens":1}}', False),
         (b'{"choices":[],"usage":{"prompt_tokens":1},"error":{"message":"no"}}', False),
+        (b'{"choices":[],"usage":{"prompt_tokens":1},"error":null}', True),
         (b"[DONE]", False),
         (b"", False),
     ],

@@ -76,6 +76,9 @@ class Scene:
         self.owed.line(requests - 1)
         return replace(self, owed=Owed(self.relay, self.owed.lines_before + requests))
 
+    def is_quiet(self) -> bool:
+        return self.upstream.busy == 0 and self.relay.sockets_from_callers() == 0
+
     def bring_to(self, moment: Script, caller: RawCaller, raw: bytes = b"") -> None:
         """Bring a request, or these bytes, as far as the moment at which the caller is to leave."""
         seen = len(self.upstream.requests)
@@ -207,7 +210,10 @@ def test_aborts_at_random_moments_leave_nothing_behind(scene: Scene, owed: Owed,
             caller.post(CHAT, {**STREAM, "stream": chance.random() < 0.8})
             time.sleep(chance.choice([0.0, 0.001, 0.003, 0.01, 0.03]) * 2 * chance.random())
             chance.choice(list(LEAVING.values()))(caller)
-    until(lambda: scene.upstream.busy == 0, NOTICED_SECONDS_MAX, "the end of all upstream connections")
+    with scene.connect() as last:  # accepted in turn: all before it have been, too
+        last.get("/health/live")
+        assert last.read_head()[0] == 200
+    until(scene.is_quiet, NOTICED_SECONDS_MAX, "the end of all connections")
     scene.upstream.answer(saying(chat_stream("Hello")))
     with scene.connect() as caller:
         assert stream(caller) == (WHOLE, True)

@@ -97,7 +97,7 @@ def waiting(bench: DemoRelay, client: Anthropic) -> Iterator[Waiting]:
 
 def test_a_slow_stream_is_read_whole_with_its_heartbeats(waiting: Waiting) -> None:
     assert waiting.streams["mock-n5-i1500000"].result(30).numbers == [0, 1, 2, 3, 4]
-    assert waiting.heartbeats["mock-n5-i1500000"].result(30) >= 4
+    assert waiting.heartbeats["mock-n5-i1500000"].result(30) >= 2
 
 
 def test_a_response_that_opened_before_its_upstream_answered_is_read_whole(waiting: Waiting) -> None:
@@ -111,7 +111,7 @@ def test_a_response_that_opened_before_its_upstream_answered_is_read_whole(waiti
 def test_heartbeats_between_frames_of_an_odd_form_do_no_harm(waiting: Waiting, form: str) -> None:
     model = f"fault-{form}-n1-i1200000"
     assert waiting.streams[model].result(30).numbers == [0]
-    assert waiting.heartbeats[model].result(30) >= 3
+    assert waiting.heartbeats[model].result(30) >= 1
 
 
 @pytest.mark.parametrize("model", LATE)

@@ -91,7 +91,7 @@ def slow(bench: DemoRelay, client: OpenAI) -> Iterator[dict[tuple[str, str], tup
 def test_a_slow_stream_is_read_whole_with_its_heartbeats(slow: Any, path: str) -> None:
     stream, heartbeats = slow[path, "mock-n5-i1500000"]
     assert stream.result(30).numbers == [0, 1, 2, 3, 4]
-    assert heartbeats.result(30) >= 4
+    assert heartbeats.result(30) >= 2
 
 
 @of_each_route
@@ -106,7 +106,7 @@ def test_a_response_that_opened_before_its_upstream_answered_is_read_whole(slow:
 def test_heartbeats_between_frames_of_an_odd_form_do_no_harm(slow: Any, form: str) -> None:
     stream, heartbeats = slow[CHAT, f"fault-{form}-n2-i1500000"]
     assert stream.result(30).numbers == [0, 1]
-    assert heartbeats.result(30) >= 3
+    assert heartbeats.result(30) >= 1
 
 
 def test_heartbeats_keep_a_client_with_a_short_read_timeout(slow: Any) -> None:

@@ -47,7 +47,7 @@ def test_a_stream_is_read_whole(seen: dict[str, Any], route: str) -> None:
 @of_each_route
 def test_a_slow_stream_is_read_whole_with_its_heartbeats(seen: dict[str, Any], heartbeats: Any, route: str) -> None:
     assert seen[f"{route} mock-n5-i1500000"]["numbers"] == [0, 1, 2, 3, 4]
-    assert heartbeats[route].result(30) >= 4
+    assert heartbeats[route].result(30) >= 2
 
 
 @of_each_route

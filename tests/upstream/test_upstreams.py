@@ -1,5 +1,6 @@
 """Sending a request: what goes out, and what comes back."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -73,6 +74,16 @@ def test_neither_proxies_nor_netrc_nor_cookies_have_a_say(
             pass
     assert b"canary" not in upstream.received
     assert all(request.header("authorization") is None for request in upstream.requests)
+
+
+def test_what_urllib3_would_say_of_a_request_is_not_said(
+    upstream: ScriptedUpstream, upstreams_of: UpstreamsOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    target = target_of(upstream)
+    with upstreams_of(target).open([target], Ask()):
+        pass
+    assert caplog.text == ""
 
 
 def test_presence_surrounds_the_waiting_and_not_what_follows(

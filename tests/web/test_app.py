@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import relay.web
-from config.schema import Cors, Limits, Models, Server, Stores, Upstream
+from config.schema import Cors, Health, Limits, Models, Server, Stores, Upstream
 from config.settings import ConfigError, Settings
 from tests.house import ASK, CHAT, House, settings_for
 from tests.live.bench.scripts import DONE
@@ -145,6 +145,13 @@ def test_what_a_reload_does_not_change_is_not_passed_over_in_silence(
     answer = caller.get("/health/live", headers={"Host": "evil.example", "X-Forwarded-For": "1.1.1.1, 2.2.2.2"})
     took_effect = answer.status_code == 421 or seen == ["1.1.1.1"]
     assert took_effect or reloads(house)[0]["restart_needed"]
+
+
+def test_another_pace_of_the_probe_is_taken_or_named(reload: Callable[..., None], house: House) -> None:
+    paces: list[float] = []
+    house.relay.loop.every = lambda seconds, name, work: paces.append(seconds)
+    reload(health=Health(probe_seconds=99))
+    assert 99 in paces or reloads(house)[0]["restart_needed"]
 
 
 def test_new_limits_are_for_new_keys(reload: Callable[..., None], house: House) -> None:
