@@ -41,6 +41,8 @@ class Rates(Protocol):
 
     def hit(self, key_id: str, per_minute: int) -> RateState: ...
 
+    def look(self, key_id: str, per_minute: int) -> RateState: ...
+
 
 class Admitted(Protocol):
     """The request, as far as this room looks: where the limit headers of its answer are collected."""
@@ -70,6 +72,11 @@ class Gate:
             yield
         finally:
             self._slots.release(key_id, lease)
+
+    def show(self, caller: Caller, request: Admitted) -> None:
+        """Tell a known caller its limits also where the request was refused before they were asked."""
+        if caller.policy.rpm and not request.limit_headers:
+            request.limit_headers += _limit_headers(self._rates.look(caller.key_id, caller.policy.rpm))
 
     def _hit_rate(self, caller: Caller, request: Admitted) -> None:
         per_minute = caller.policy.rpm

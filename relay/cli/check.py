@@ -77,6 +77,7 @@ def _ask_upstream(upstream: Upstream, path: str) -> str:
             headers=headers,
             timeout=SECONDS_MAX,
             allow_redirects=False,
+            stream=True,  # the body does not matter, and may not end
             verify=upstream.ca_file or True,
         )
     if not answer.ok or answer.is_redirect:

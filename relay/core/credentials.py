@@ -52,6 +52,14 @@ def invalid_key() -> RelayError:
     return RelayError("invalid_api_key", "The API key is not valid.")
 
 
+class KeyRevoked(RelayError):
+    """The key was revoked while its request waited: outside of a stream the same answer as for an unknown key."""
+
+    def __init__(self) -> None:
+        unknown = invalid_key()
+        super().__init__(unknown.code, unknown.message)
+
+
 def _only(pattern: re.Pattern[str], value: str | None) -> str:
     match = pattern.match((value or "").strip(" \t"))
     return match[match.lastindex or 0] if match else ""

@@ -52,14 +52,18 @@ def content_type(headers: Headers) -> str:
     return values[0] if values and values[0] and _SAFE_VALUE.match(values[0]) else "application/octet-stream"
 
 
+def without_secret(media_type: str, secret: str) -> str:
+    """The type of unknown bytes instead of one that says what nobody may read."""
+    return "application/octet-stream" if secret and secret.lower() in media_type.lower() else media_type
+
+
 def is_event_stream(media_type: str) -> bool:
     return media_type.split(";", 1)[0].strip().lower() == "text/event-stream"
 
 
 def served_as(media_type: str) -> str:
     """The type under which the body goes on: a page from an upstream must not become a page of ours."""
-    kind = media_type.split(";", 1)[0].lower()
-    return "text/plain; charset=utf-8" if _ACTIVE.search(kind) else media_type
+    return "text/plain; charset=utf-8" if _ACTIVE.search(media_type.lower()) else media_type
 
 
 def is_encoded(headers: Headers) -> bool:
@@ -80,7 +84,7 @@ def passed_on(headers: Headers, secrets: Iterable[str], *, rate_limits: bool) ->
         and name.lower() not in named
         and _TOKEN.match(name)
         and _SAFE_VALUE.match(value)
-        and not any(secret in value for secret in hidden)
+        and not any(secret.lower() in f"{name} {value}".lower() for secret in hidden)
     ]
 
 

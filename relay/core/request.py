@@ -36,7 +36,7 @@ class Ask(msgspec.Struct):
 _ask = msgspec.json.Decoder(Ask)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any_values: msgspec.json.Decoder[object] = msgspec.json.Decoder()
-_COUNTED = ("model", "stream")
+_COUNTED = ("model", "stream", "stream_options")
 
 
 def read_ask(body: bytes) -> Ask:
@@ -79,7 +79,8 @@ def seed_body(body: bytes) -> bytes:
 def forwarded_headers(sent: Callable[[str], str | None], names: Iterable[str]) -> dict[str, str]:
     """The caller's headers that may go to the upstream. What `Connection` nominates stays here (RFC 9110 7.6.1)."""
     nominated = {option.strip().lower() for option in (sent("connection") or "").split(",")}
-    wanted = [name for name in (*FORWARDED, *names) if name not in NEVER_FORWARDED and name not in nominated]
+    kept_back = NEVER_FORWARDED | nominated
+    wanted = [name for name in (*FORWARDED, *names) if name.lower() not in kept_back]
     values: Mapping[str, str | None] = {name: sent(name) for name in wanted}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -103,19 +104,20 @@ def _place(problem: str) -> str:
 def _refuse_other_spellings(members: Mapping[str, object]) -> None:
     """Servers in Go match names without regard to case: the upstream would bill what the relay did not check."""
     if any(name not in _COUNTED and name.casefold() in _COUNTED for name in members):
-        raise RelayError("invalid_request", "Write 'model' and 'stream' in lower case.")
+        raise RelayError("invalid_request", "Write 'model', 'stream' and 'stream_options' in lower case.")
 
 
 def _refuse_second_names(body: bytes) -> None:
     """A member named twice would let the relay check one model and the upstream bill another."""
+    objects: list[list[tuple[str, Any]]] = []
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs) and any(name in ("model", "stream") for name, _ in pairs):
-            raise RelayError("invalid_request", "A member of the request body is named twice.")
-        return members
+    def keep(pairs: list[tuple[str, Any]]) -> None:
+        objects[:] = [pairs]  # the outermost object is read last
 
     try:
-        json.loads(body, object_pairs_hook=once)
+        json.loads(body, object_pairs_hook=keep)
     except (ValueError, RecursionError):
         raise _not_json() from None
+    names = [name for pairs in objects for name, _ in pairs]
+    if any(names.count(name) > 1 for name in _COUNTED):
+        raise RelayError("invalid_request", "A member of the request body is named twice.")

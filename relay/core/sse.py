@@ -49,6 +49,11 @@ class FrameParser:
         """Size of the frame that is not finished yet; at the end of the body it is discarded, as a browser does."""
         return len(self._partial)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether anything came behind the last whole frame."""
+        return bool(self._partial) or self.overflowed
+
     def feed(self, data: bytes) -> list[bytes]:
         """Return the frames that `data` completes, each ending in one blank line."""
         if self.overflowed:

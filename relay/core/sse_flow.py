@@ -64,7 +64,7 @@ class SseFlow:
             self.frames += len(frames)
             return batch
         out = b"".join([self._take(self._scrubber.whole(frame)) for frame in frames])
-        self.surplus = self.surplus or bool(self.terminal and self._parser.pending_bytes)
+        self.surplus = self.surplus or bool(self.terminal and self._parser.has_more)
         return out
 
     def verdict(self, *, body_ended: bool) -> Ending:
@@ -143,7 +143,7 @@ class SseFlow:
         if name == b"id" and b"\0" not in value:
             self._carried[name] = line + b"\n"
             self._ids_seen = True
-        elif name == b"retry" and value.strip(b" ").isdigit():
+        elif name == b"retry" and value.removeprefix(b" ").isdigit():
             self._carried[name] = line + b"\n"
 
 

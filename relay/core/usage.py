@@ -71,7 +71,7 @@ def usage_in(text: bytes) -> Usage | None:
 def is_usage_only(text: bytes) -> bool:
     """Whether a chunk carries nothing but the usage. A client that did not ask may fail on its empty `choices`."""
     chunk = read(_chunk, text)
-    return chunk is not None and not chunk.choices and chunk.usage is not None and not bytes(chunk.error)
+    return chunk is not None and not chunk.choices and chunk.usage is not None and bytes(chunk.error) in (b"", b"null")
 
 
 def cost_usd(usage: Usage, input_usd_per_million: float, output_usd_per_million: float) -> float:

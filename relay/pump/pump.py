@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import gevent
 
-from relay.core.credentials import invalid_key
+from relay.core.credentials import KeyRevoked
 from relay.core.errors import RelayError
 from relay.core.flow import Ending, Flow
 from relay.pump.iteration import Iteration
@@ -112,7 +112,7 @@ class Pump:
         """Cut the live streams of these keys, and the requests that wait for an upstream."""
         for presence in list(self._waiting):
             if presence.key_id in key_ids:
-                presence.interrupt_soon(invalid_key())
+                presence.interrupt_soon(KeyRevoked())
         for stream, key_id in list(self.live.items()):
             if key_id in key_ids:
                 stream.cut("revoked", "key_revoked")

@@ -39,16 +39,28 @@ class MemoryRates:
         now = self._clock()
         self._forget_until(now - WINDOW_SECONDS)
         window = self._windows.setdefault(key_id, deque())
-        while window and window[0] < now - WINDOW_SECONDS:
-            window.popleft()
+        _shorten(window, now - WINDOW_SECONDS)
         allowed = len(window) < per_minute
         if allowed:
             window.append(now)
             self._windows.move_to_end(key_id)
         return RateState(allowed, per_minute, max(0, per_minute - len(window)), window[0] + WINDOW_SECONDS - now)
 
+    def look(self, key_id: str, per_minute: int) -> RateState:
+        """The key's minute as it is, without counting anything."""
+        now, window = self._clock(), self._windows.get(key_id, deque())
+        _shorten(window, now - WINDOW_SECONDS)
+        left = per_minute - len(window)
+        return RateState(left > 0, per_minute, max(0, left), window[0] + WINDOW_SECONDS - now if window else 0.0)
+
     def _forget_until(self, start: float) -> None:
         """Drop keys without a request since `start`: two at a time, for each hit adds one at most."""
         for key_id, window in list(islice(self._windows.items(), 2)):
-            if window[-1] < start:
+            if not window or window[-1] < start:
                 del self._windows[key_id]
+
+
+def _shorten(window: deque[float], start: float) -> None:
+    """Drop what lies before `start`."""
+    while window and window[0] < start:
+        window.popleft()

@@ -63,15 +63,14 @@ class RedisSlots:
         except BaseException:
             self._untold.extend(untold)
             raise
-        self._enter([leases[number - 1] for number in gone])
+        if gone:
+            self._enter([leases[number - 1] for number in gone])
 
     def _enter(self, leases: list[tuple[str, str]]) -> None:
-        still_held = set(leases).intersection(self.mine.leases())
-        if still_held:
-            self._link.ask(self._about(self._announce, list(still_held)))
-            given_back_meanwhile = still_held.difference(self.mine.leases())
-            if given_back_meanwhile:
-                self._give_back(list(given_back_meanwhile))
+        self._link.ask(self._about(self._announce, leases))
+        given_back_meanwhile = set(leases).difference(self.mine.leases())
+        if given_back_meanwhile:
+            self._give_back(list(given_back_meanwhile))
 
     def _give_back(self, leases: list[tuple[str, str]]) -> None:
         try:

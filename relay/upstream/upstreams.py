@@ -73,7 +73,7 @@ class Upstream:
 
     @property
     def content_type(self) -> str:
-        return head.content_type(self.headers)
+        return head.without_secret(head.content_type(self.headers), self.target.api_key)
 
     def leave_open(self) -> Callable[[], None]:
         """From now on somebody else decides about the connection; return what closes it."""

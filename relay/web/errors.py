@@ -13,7 +13,8 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
-from relay.core.errors import RelayError, error_object
+from relay.core.credentials import KeyRevoked
+from relay.core.errors import IN_STREAM, RelayError, error_object
 from relay.core.routes import SEED_CHAT
 from relay.web.parts import too_large
 
@@ -57,6 +58,9 @@ def refused(error: RelayError) -> flask.Response:
 
 def frame(error: RelayError, dialect: Any) -> bytes:
     """The refusal as a frame, where the stream was open before the upstream failed."""
+    if isinstance(error, KeyRevoked):
+        revoked: bytes = dialect.error_frame("key_revoked", IN_STREAM["key_revoked"], "stream_error")
+        return revoked
     frame_: bytes = dialect.error_frame(error.code, error.message, error.kind.type, error.kind.status)
     return frame_
 

@@ -48,6 +48,7 @@ class Incoming:
         self.streams = route.always_streams
         self.body: Any = None
         self.hides_usage = False
+        self.caller: Caller | None = None
         self.model: str | None = None
         self.presence: Any = None
 
@@ -56,6 +57,7 @@ class Incoming:
 
         Raises RelayError invalid_request, body_too_large, unsupported_media_type, request_timeout.
         """
+        self.caller = caller
         self.record.key_id = caller.key_id
         if self.method != "GET":
             self._read_body(caller)

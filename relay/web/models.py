@@ -16,7 +16,10 @@ LIST_BYTES_MAX = 4_194_304
 
 def head_of_models(incoming: Incoming) -> flask.Response:
     """HEAD: who asks is checked, nothing starts upstream."""
-    current_relay().authenticator.identify(incoming.credentials)
+    relay = current_relay()
+    caller = relay.authenticator.identify(incoming.credentials)
+    incoming.record.key_id = caller.key_id
+    relay.gate.show(caller, incoming)
     return flask.Response(content_type="application/json")
 
 

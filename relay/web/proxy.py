@@ -7,6 +7,7 @@ from typing import Any
 
 import flask
 
+from relay.core.credentials import KeyRevoked
 from relay.core.errors import RelayError
 from relay.core.routes import MODELS, ROUTES, Route
 from relay.exchange import open_exchange
@@ -37,9 +38,15 @@ def relay_request(route: Route) -> flask.Response:
         incoming.record.status, incoming.record.end = 499, "client_gone"
         return Gone()
     except RelayError as error:
+        if incoming.caller is not None:
+            current_relay().gate.show(incoming.caller, incoming)
+        if isinstance(error, KeyRevoked):
+            incoming.record.end = "revoked"
         if incoming.presence is None or incoming.presence.wire is None:
             raise
-        incoming.record.error, incoming.record.end = error.code, "upstream_eof"
+        incoming.record.error = error.code
+        if incoming.record.end == "done":
+            incoming.record.end = "upstream_eof"
         return OpenedError(current_relay().pump, incoming.presence, frame(error, route.dialect))
 
 

@@ -105,7 +105,8 @@ def test_a_frame_that_is_too_large_behind_the_last_word_is_surplus_as_well() -> 
 def test_an_answer_that_finished_without_its_last_word_gets_it_from_us() -> None:
     assert verdict(DELTA, FINISH) == Ending("done", DONE, whole=True)
     assert verdict(DELTA, b'data: {"choices":[{"finish_reason": "length"}]}\n\n') == Ending("done", DONE, whole=True)
-    assert verdict(FINISH, b'data: {"choices":[],"usage":null}\n\n', DONE[:-1]) == Ending("done", DONE, whole=True)
+    for later in (b'data: {"choices":[],"usage":null}\n\n', b'data: {"choices":[],"error":null}\n\n', DONE[:-1]):
+        assert verdict(FINISH, later) == Ending("done", DONE, whole=True)
 
 
 @pytest.mark.parametrize("kind", ["speech.audio.done", "transcript.text.done", "image_generation.completed"])

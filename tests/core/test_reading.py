@@ -43,6 +43,11 @@ def test_nesting_without_end_is_none(depth: int) -> None:
     assert read(anything, b'{"a":' * depth + b"1" + b"}" * depth) is None
 
 
+@pytest.mark.parametrize("text", [b'"\xff"', b'{"\xff":1}', b'"\xed\xa0\x80"', b"[1", b"1e999"])
+def test_what_is_no_text_and_no_number_is_none(text: bytes) -> None:
+    assert read(anything, text) is None
+
+
 @given(st.binary(max_size=30) | st.text(max_size=10).map(lambda text: json.dumps(text).encode()[:-1]))
 def test_no_bytes_fail_it(text: bytes) -> None:
     read(anything, text)

@@ -164,6 +164,19 @@ def test_without_options_the_body_keeps_its_bytes() -> None:
     assert json.loads(with_usage_asked(b" { } ", Ask())) == {"stream_options": {"include_usage": True}}
 
 
+def test_options_under_an_escaped_name_are_the_options() -> None:
+    body = b'{"model":"m","stream\\u005foptions":{"a":1}}'
+    asked = with_usage_asked(body, read_ask(body))
+    assert json.loads(asked, object_pairs_hook=list) == [
+        ("model", "m"),
+        ("stream_options", [("a", 1), ("include_usage", True)]),
+    ]
+
+
+def test_members_that_the_relay_does_not_read_are_the_upstreams_matter() -> None:
+    assert read_ask(b'{"model":"m","x":1,"x":2,"y":"\\u00e4"}').model == "m"
+
+
 @pytest.mark.parametrize("options", [b"null", b'{"include_usage":false}', b"{}"])
 def test_what_is_sent_names_its_options_once(options: bytes) -> None:
     body = b'{"model":"m","stream_options":%s}' % options

@@ -25,6 +25,7 @@ count = st.integers(0, 10**9)
         (b'{"usage":{"input_tokens":5,"output_tokens":6,"cache_read_input_tokens":1}}', Usage(5, 6)),
         (b'{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}', Usage(5, 1)),
         (b'{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":6}}}', Usage(5, 6)),
+        (b'{"usage":{"prompt_tokens":0}}', Usage(0, 0)),
         (b'{"response":null,"usage":{"prompt_tokens":0,"completion_tokens":4}}', Usage(0, 4)),
         (b'{"response":{"usage":null},"message":{},"usage":null}', None),
         (b'{"choices":[{"message":{"usage":{"prompt_tokens":3}}}]}', None),
@@ -40,7 +41,8 @@ def test_the_usage_is_read_where_each_api_tells_it(text: bytes, usage: Usage | N
     [
         b"", b"[]", b"null", b'"usage"', b"[DONE]", b'{"usage":1}', b'{"usage":{"prompt_tokens":"3"}}', b'{"usage":{',
         b'{"usage":"\xff"}', b'{"usage":{}}', b'{"usage":{"type":"duration","seconds":7}}',
-        b'{"usage":{"prompt_tokens":-1}}', b'{"usage":{"prompt_tokens":99999999999999999999}}',
+        b'{"usage":{"prompt_tokens":-1}}', b'{"usage":{"prompt_tokens":9007199254740993}}',
+        b'{"usage":{"prompt_tokens":99999999999999999999}}',
     ],
 )  # fmt: skip
 def test_what_is_no_usage_is_unknown_and_not_zero(text: bytes) -> None:

@@ -68,7 +68,7 @@ def forever(said: bytes, again: bytes) -> Script:
 
     def script(conn: Connection) -> None:
         conn.read_request()
-        conn.send(said)
+        conn.send(said + again)
         for _ in itertools.repeat(None, 4096):  # 256 MiB
             conn.send(again * (65536 // len(again)))
 

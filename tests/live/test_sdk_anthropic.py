@@ -1,4 +1,4 @@
-"""anthropic-python against the relay: its base URL is the relay without /v1, its key goes as x-api-key."""
+"""anthropic-python 2.x against the relay: its base URL is the relay's without /v1, which it adds itself."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +23,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoRelay]:
         yield bench
 
 
-def connect(bench: DemoRelay, key: str | None = None) -> Anthropic:
-    return Anthropic(base_url=bench.relay.base_url.removesuffix("/v1"), api_key=key or bench.key, max_retries=0)
+def connect(bench: DemoRelay, key: str | None = None, **options: Any) -> Anthropic:
+    root = bench.relay.base_url.removesuffix("/v1")
+    return Anthropic(base_url=root, api_key=key or bench.key, max_retries=0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,20 @@ def test_a_wrong_key_is_an_authentication_error(bench: DemoRelay) -> None:
     with bench.demo.called(0), connect(bench, "rk_unknown") as stranger:
         error, code = code_raised(anthropic.AuthenticationError, lambda: read(stranger, "demo"))
     assert (error.status_code, code, error.type) == (401, "invalid_api_key", "authentication_error")
+
+
+@pytest.mark.parametrize("authorization", [{"Authorization": anthropic.Omit()}, {}], ids=["alone", "beside the other"])
+def test_a_key_may_come_as_x_api_key_too(bench: DemoRelay, authorization: dict[str, Any]) -> None:
+    """As older lines of this client, and Anthropic's own documentation, send it."""
+    with connect(bench, default_headers={"x-api-key": bench.key, **authorization}) as client:
+        assert read(client, "mock-n1").numbers == [0]
+
+
+def test_a_wrong_x_api_key_is_an_authentication_error(bench: DemoRelay) -> None:
+    headers: Any = {"x-api-key": "rk_unknown", "Authorization": anthropic.Omit()}
+    with connect(bench, default_headers=headers) as stranger:
+        _, code = code_raised(anthropic.AuthenticationError, lambda: read(stranger, "demo"))
+    assert code == "invalid_api_key"
 
 
 def test_the_keys_rate_limit_is_a_rate_limit_error(bench: DemoRelay) -> None:

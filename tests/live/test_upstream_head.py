@@ -88,7 +88,7 @@ def test_d15_an_endless_head_is_refused_and_costs_nobody_else(case: Case, head: 
 def test_d15_an_endless_chunk_size_ends_the_stream(case: Case) -> None:
     """The head was fine and is out, so that the frame has to tell."""
     held = resident_bytes(case.relay.worker_pids())
-    case.upstream.answer(forever(sse_head() + chunk(chat_stream("one")[0]), b"0"))
+    case.upstream.answer(forever(sse_head() + chunk(chat_stream("one")[0]), b"0" * 512))
     answer = case.answer(stream=True)
     assert (answer.status, len(answer.frames), answer.whole) == (200, 2, False)
     assert answer.told["code"] == "upstream_bad_response"

@@ -39,7 +39,7 @@ def test_tables_that_several_processes_make_at_once_are_made_once(url: str) -> N
     database = open_database(url)
     made = database.read(lambda connection: inspect(connection).get_table_names())
     database.close()
-    assert sorted(made) == ["key_secrets", "keys"]
+    assert sorted(made) == ["key_secrets", "keys", "usage"]
 
 
 def test_one_name_is_given_to_one_process(url: str, store: KeyStore) -> None:

@@ -111,3 +111,12 @@ def test_after_the_time_that_it_tells_the_next_request_passes(rates: Rates) -> N
     assert 1 - passed - CLOCKS_APART_SECONDS <= state.reset_seconds <= 0.7 + CLOCKS_APART_SECONDS
     time.sleep(state.reset_seconds + CLOCKS_APART_SECONDS)
     assert outline(rates.hit("a", 2)) == (True, 2, 0)
+
+
+@pytest.mark.usefixtures("short_window")
+def test_what_left_the_window_is_not_counted(rates: Rates) -> None:
+    assert [outline(rates.hit("a", 5)) for _ in range(2)] == [(True, 5, 4), (True, 5, 3)]
+    time.sleep(WINDOW_SECONDS + CLOCKS_APART_SECONDS)
+    state = rates.hit("a", 5)
+    assert outline(state) == (True, 5, 4)
+    assert WINDOW_SECONDS - CLOCKS_APART_SECONDS <= state.reset_seconds <= WINDOW_SECONDS

@@ -9,7 +9,7 @@ import pytest
 from relay.stores import slots_redis
 from relay.stores.redis_link import RedisLink, StoreDown
 from relay.stores.redis_wire import Command
-from relay.stores.slots_redis import RedisSlots
+from relay.stores.slots_redis import LEASE_SECONDS, RedisSlots
 from tests.stores.conftest import PATIENT_SECONDS, no_failure, take
 from tests.stores.redis_server import RedisServer
 
@@ -59,6 +59,16 @@ def test_what_redis_forgot_is_entered_again(slots: RedisSlots, others: RedisSlot
     for lease in leases:
         slots.release("a", lease)
     assert others.held("a") == 0
+
+
+def test_the_set_of_a_key_lasts_as_long_as_its_leases(slots: RedisSlots, redis: RedisServer) -> None:
+    take(slots)
+    redis.client.pexpire("relay:slots:a", 5000)
+    slots.renew()
+    assert 5000 < redis.client.pttl("relay:slots:a") <= LEASE_SECONDS * 1000
+    redis.client.flushall()
+    slots.renew()
+    assert 5000 < redis.client.pttl("relay:slots:a") <= LEASE_SECONDS * 1000
 
 
 def test_a_slot_given_back_during_the_renewal_stays_given_back(slots: RedisSlots, link: Watched) -> None:
