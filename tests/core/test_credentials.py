@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.credentials import CREDENTIAL_BYTES_MAX, QUERY_NAMES, REPEATED, Credentials, invalid_key, presented_key
+from relay.core.credentials import (
+    CREDENTIAL_BYTES_MAX,
+    QUERY_NAMES,
+    REPEATED,
+    Credentials,
+    KeyRevoked,
+    invalid_key,
+    presented_key,
+)
 from relay.core.errors import RelayError
 
 KEY = "rk_0123456789abcdefghijABCDEFGHIJ0000002wjyrI"
@@ -108,3 +116,7 @@ def test_no_refusal_and_no_repr_shows_what_was_sent() -> None:
 
 def test_a_ticket_may_stand_in_the_query_but_no_key() -> None:
     assert {"key", "api_key", "access_token", "token"} == QUERY_NAMES
+
+
+def test_a_key_that_was_revoked_while_it_waited_gets_the_answer_of_an_unknown_one() -> None:
+    assert told(KeyRevoked()) == told(invalid_key())

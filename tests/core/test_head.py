@@ -18,6 +18,7 @@ from relay.core.head import (
     keeps_alive,
     passed_on,
     served_as,
+    without_secret,
 )
 
 CHUNKED = ("Transfer-Encoding", "chunked")
@@ -222,6 +223,26 @@ def test_a_header_name_that_is_no_token_does_not_pass(name: str) -> None:
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\0", "a\x7f", "\x1b[0m", "caf\xe9", "€"])
 def test_control_bytes_and_text_that_is_no_ascii_do_not_pass(value: str) -> None:
     assert passed_on([("request-id", value)], [], rate_limits=False) == []
+
+
+@pytest.mark.parametrize("header", [("request-id", KEY.upper()), (f"x-ratelimit-{KEY}", "1")])
+def test_an_echo_of_the_key_in_another_case_or_in_a_name_does_not_pass(header: tuple[str, str]) -> None:
+    assert passed_on([header], [KEY], rate_limits=True) == []
+
+
+def test_a_media_type_that_echoes_the_key_is_that_of_unknown_bytes() -> None:
+    for echo in (KEY, KEY.upper()):
+        assert without_secret(f"text/plain; charset={echo}", KEY) == "application/octet-stream"
+    assert without_secret("text/plain; charset=utf-8", KEY) == "text/plain; charset=utf-8"
+    assert without_secret("text/plain", "") == "text/plain"
+
+
+@pytest.mark.parametrize("placeholder", ["x", "text", "json", "none", "1"])
+def test_a_placeholder_instead_of_a_key_hides_no_header_and_no_type(placeholder: str) -> None:
+    headers = [("retry-after", "1"), ("request-id", "none-x"), ("openai-version", "text json")]
+    assert passed_on(headers, [placeholder], rate_limits=False) == headers
+    for kind in ("text/event-stream", "application/json"):
+        assert without_secret(kind, placeholder) == kind
 
 
 def test_a_very_long_value_does_not_pass() -> None:

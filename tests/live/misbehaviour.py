@@ -1,5 +1,6 @@
 """What an upstream may do wrong, as scripts, and what it may cost the relay."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -26,10 +27,16 @@ def once(raw: bytes) -> Script:
     def script(conn: Connection) -> None:
         conn.read_request()
         conn.send(raw)
-        conn.finish()
+        say_no_more(conn)
         conn.wait_closed(10)
 
     return script
+
+
+def say_no_more(conn: Connection) -> None:
+    """Send FIN, unless the peer has reset the connection meanwhile."""
+    with contextlib.suppress(OSError):
+        conn.finish()
 
 
 def ending(said: bytes) -> Script:

@@ -157,7 +157,7 @@ def test_credentials_that_contradict_each_other_are_ambiguous(
 ) -> None:
     owed.requests = len(CONTRADICTING)
     for lines in CONTRADICTING:
-        with subtests.test(lines), new_caller() as caller:
+        with subtests.test(" + ".join(lines)), new_caller() as caller:
             head = answer(caller, *(line.format(key=key) for line in lines))
             assert refusal(caller, head) == (400, "ambiguous_credentials")
 
@@ -167,7 +167,7 @@ def test_a_key_is_accepted_however_its_header_is_written(
 ) -> None:
     owed.requests = len(ACCEPTED)
     for lines in ACCEPTED:
-        with subtests.test(lines), new_caller() as caller:
+        with subtests.test(" + ".join(lines)), new_caller() as caller:
             head = answer(caller, *(line.format(key=key) for line in lines))
             assert (head.status, caller.read_all() != b"") == (200, True)
     assert [sent.header("authorization") for sent in upstream.requests] == [f"Bearer {UPSTREAM_KEY}"] * len(ACCEPTED)

@@ -50,6 +50,12 @@ def while_talking(conn: Connection) -> None:
     endless(conn, ONE)
 
 
+def in_a_flood(conn: Connection) -> None:
+    conn.read_request()
+    conn.send(sse_head() + chunk(ONE))
+    endless(conn, b"data: " + b"x" * 100_000 + b"\n\n", 0)
+
+
 def in_silent_json(conn: Connection) -> None:
     conn.read_request()
     conn.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" + ONE)
@@ -116,12 +122,12 @@ def scene(relay: RelayProcess, upstream: ScriptedUpstream, only_slot: str, owed:
     return Scene(relay, upstream, only_slot, owed)
 
 
-@pytest.fixture(params=LEAVING.values(), ids=LEAVING)
+@pytest.fixture(params=LEAVING.values(), ids=list(LEAVING))
 def leave(request: pytest.FixtureRequest) -> Leave:
     return request.param  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=MOMENTS.values(), ids=MOMENTS)
+@pytest.fixture(params=MOMENTS.values(), ids=list(MOMENTS))
 def moment(request: pytest.FixtureRequest) -> Script:
     return request.param  # type: ignore[no-any-return]
 
@@ -143,6 +149,15 @@ def test_a_caller_that_leaves_during_json_is_noticed(scene: Scene, leave: Leave)
         scene.upstream.answer(in_silent_json)
         caller.post(CHAT, ASK)
         assert caller.read_head()[0] == 200
+        left = time.monotonic()
+        leave(caller)
+        scene.assert_noticed(left, 200)
+
+
+def test_a_caller_that_leaves_while_it_takes_nothing_is_noticed(scene: Scene, leave: Leave) -> None:
+    with scene.connect() as caller:
+        scene.bring_to(in_a_flood, caller)
+        time.sleep(0.5)  # until every buffer on the way is full
         left = time.monotonic()
         leave(caller)
         scene.assert_noticed(left, 200)

@@ -91,7 +91,7 @@ def test_any_other_host_is_refused_before_anything_goes_upstream(
 ) -> None:
     owed.requests = None  # what gunicorn refuses is no request
     for lines in OTHER_HOSTS:
-        with subtests.test(lines), new_caller() as caller:
+        with subtests.test(" + ".join(lines) or "none"), new_caller() as caller:
             assert under(caller, key, *lines).status in (400, 421)
     assert upstream.received == b""
 

@@ -12,9 +12,10 @@ from tests.live.bench.scripts import CHUNKED, DONE, answering, chat_completion, 
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, Head, chunk
-from tests.live.cases import ASK, CHAT, FRAMINGS, JSON, STREAM, Owed, ask, in_silence, nothing_left, refusal, saying
+from tests.live.cases import ASK, CHAT, FRAMINGS, STREAM, Owed, ask, in_silence, nothing_left, refusal, saying
 
 TURNS = 200
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
 WHOLE = b"".join(chat_stream("Hello"))
 COMPLETION = json.dumps(chat_completion("Hello")).encode()
 JSON_ANSWERS = {
@@ -23,7 +24,7 @@ JSON_ANSWERS = {
     + chunk(COMPLETION)
     + LAST_CHUNK,
 }
-NewCaller = Callable[[], RawCaller]
+NewKey = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def only_slot(relay: RelayProcess) -> str:
 
 
 @pytest.fixture
-def new_key(relay: RelayProcess, request: pytest.FixtureRequest) -> Callable[..., str]:
+def new_key(relay: RelayProcess, request: pytest.FixtureRequest) -> NewKey:
     """A key whose minute is still empty."""
     return lambda **policy: relay.create_key(request.node.name[:60], **policy)
 
@@ -89,7 +90,7 @@ def test_who_reads_the_last_byte_of_json_may_ask_again_at_once(
 
 
 def test_one_more_than_the_slots_is_refused_and_told_when_to_come_again(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_key: Callable[..., str], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_key: NewKey, owed: Owed
 ) -> None:
     owed.requests = 4
     key = new_key(rpm=100, concurrent=2)
@@ -108,7 +109,7 @@ def test_one_more_than_the_slots_is_refused_and_told_when_to_come_again(
 
 
 def test_what_is_refused_for_its_slot_takes_nothing_of_the_minute(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_key: Callable[..., str], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_key: NewKey, owed: Owed
 ) -> None:
     owed.requests = 8
     key = new_key(rpm=3, concurrent=1)
@@ -123,7 +124,7 @@ def test_what_is_refused_for_its_slot_takes_nothing_of_the_minute(
 
 
 def test_a_minute_takes_exactly_its_requests(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_key: Callable[..., str], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_key: NewKey, owed: Owed
 ) -> None:
     owed.requests = 7
     with RawCaller(relay.port, key=new_key(rpm=5, concurrent=1)) as caller:
@@ -140,7 +141,7 @@ def test_a_minute_takes_exactly_its_requests(
 
 
 def test_a_minute_takes_exactly_its_requests_when_all_come_at_once(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_key: Callable[..., str], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_key: NewKey, owed: Owed
 ) -> None:
     owed.requests = 50
     key, statuses = new_key(rpm=5, concurrent=100), list[int]()
@@ -159,7 +160,7 @@ def test_a_minute_takes_exactly_its_requests_when_all_come_at_once(
 
 
 def test_what_is_refused_for_its_rate_gives_its_slot_back(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_key: Callable[..., str], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_key: NewKey, owed: Owed
 ) -> None:
     owed.requests = 4
     with RawCaller(relay.port, key=new_key(rpm=1, concurrent=1)) as caller:
@@ -168,31 +169,26 @@ def test_what_is_refused_for_its_rate_gives_its_slot_back(
 
 
 def test_every_answer_to_a_known_key_tells_its_limits(
-    upstream: ScriptedUpstream, relay: RelayProcess, new_key: Callable[..., str], owed: Owed
+    upstream: ScriptedUpstream, relay: RelayProcess, new_key: NewKey, owed: Owed, subtests: pytest.Subtests
 ) -> None:
-    owed.requests = 6
-    key = new_key(rpm=100, concurrent=1, model=["gpt-test"])
-    with RawCaller(relay.port, key=key) as caller:
-        caller.get("/v1/models")
-        assert_answer_tells(caller, 200)
-        caller.post(CHAT, {**ASK, "model": "other"})
-        assert_answer_tells(caller, 403)
-        caller.request("POST", CHAT, b"{", [JSON])
-        assert_answer_tells(caller, 400)
-        caller.request("POST", CHAT, b"x", [("Content-Type", "text/plain")])
-        assert_answer_tells(caller, 415)
-        upstream.answer(answering(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"))
-        caller.post(CHAT, ASK)
-        assert_answer_tells(caller, 502)
-        caller.request("HEAD", "/v1/models")
-        assert_answer_tells(caller, 200)
-
-
-def assert_answer_tells(caller: RawCaller, status: int) -> None:
-    head = caller.read_answer_head()
-    caller.read_all()
-    assert head.status == status
-    assert head.header("x-ratelimit-limit-requests") == "100", f"the answer with {status} does not tell the limits"
+    asked: list[tuple[int, str, str, bytes, str]] = [
+        (200, "GET", "/v1/models", b"", "application/json"),
+        (200, "HEAD", "/v1/models", b"", "application/json"),
+        (403, "POST", CHAT, b'{"model":"other"}', "application/json"),
+        (400, "POST", CHAT, b"{", "application/json"),
+        (415, "POST", CHAT, b"x", "text/plain"),
+        (502, "POST", CHAT, b'{"model":"gpt-test"}', "application/json"),
+    ]
+    owed.requests = len(asked)
+    with RawCaller(relay.port, key=new_key(rpm=100, concurrent=1, model=["gpt-test"])) as caller:
+        for status, method, path, body, content_type in asked:
+            upstream.answer(answering(REDIRECT)) if status == 502 else None
+            caller.request(method, path, body, [("Content-Type", content_type)])
+            head = caller.read_answer_head()
+            caller.read_all()
+            with subtests.test(f"{status} to {method} {path}"):
+                assert head.status == status
+                assert head.header("x-ratelimit-limit-requests") == "100"
 
 
 def status_of(caller: RawCaller) -> int:

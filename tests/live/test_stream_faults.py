@@ -5,6 +5,7 @@ leading BOM goes, a block without data is never sent, and nothing else changes.
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -149,7 +150,7 @@ def by_model(pieces: dict[str, list[bytes]]) -> Script:
 
     def answer(conn: Connection, request: Request) -> None:
         conn.send(sse_head(CLOSE))
-        for piece in pieces[request.json()["model"]]:
+        for piece in pieces[json.loads(request.body)["model"]]:
             conn.send(piece)
             conn.stall(HEARTBEAT_SECONDS * 1.5)
         conn.close()

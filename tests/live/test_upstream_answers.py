@@ -19,7 +19,7 @@ from tests.live.bench.scripts import (
 )
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
-from tests.live.misbehaviour import BODY, MEGABYTE, forever, ok, once, resident_bytes, stalling
+from tests.live.misbehaviour import BODY, MEGABYTE, forever, ok, once, resident_bytes, say_no_more, stalling
 from tests.live.pairs import Case, assert_refused
 
 pytest_plugins = ["tests.live.shared_pairs"]
@@ -94,7 +94,7 @@ def refusing_early(conn: Connection) -> None:
 def refusing_early_and_reading_on(conn: Connection) -> None:
     conn.receive()
     conn.send(error_answer("413 Payload Too Large", "too_large", CLOSE))
-    conn.finish()
+    say_no_more(conn)
     while not conn.wait_closed(0):
         conn.receive()
 

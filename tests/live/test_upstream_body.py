@@ -19,7 +19,7 @@ from tests.live.bench.scripts import (
     sse_head,
 )
 from tests.live.bench.wire import chunk
-from tests.live.misbehaviour import BODY, Held, cpu_seconds, ending, stalling
+from tests.live.misbehaviour import BODY, Held, cpu_seconds, ending, say_no_more, stalling
 from tests.live.pairs import EARLY_SECONDS_MAX, IDLE_SECONDS, LATE_SECONDS_MAX, Case, assert_refused
 
 pytest_plugins = ["tests.live.shared_pairs"]
@@ -143,7 +143,7 @@ def test_d14_a_connection_is_used_again(case: Case) -> None:
 def closing_when_idle(conn: Connection) -> None:
     conn.read_request()
     conn.send(json_answer(chat_completion("Hello world")))
-    conn.finish()
+    say_no_more(conn)
     conn.wait_closed(10)
 
 

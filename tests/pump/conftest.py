@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -13,12 +14,14 @@ from gevent import socket, ssl
 
 from relay.pump.sweep import Sweep
 
-pytest.register_assert_rewrite("tests.pump.partners", "tests.pump.outcomes")
+pytest.register_assert_rewrite("tests.pump.partners", "tests.pump.iterating", "tests.pump.outcomes")
 
+from tests.pump.iterating import Iterate, begin_iteration  # noqa: E402
 from tests.pump.partners import SMALL_BYTES, Answering, Caller, pair  # noqa: E402
 from tests.pump.stage import Stage, Streaming, Tls, bounds  # noqa: E402
 
 QUICK_SECONDS = 0.02
+SECONDS_MAX = 20.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +65,14 @@ def sweep(reported: list[str], monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(loop_failures: list[str], reported: list[str], sweep: Sweep) -> Iterator[None]:
+def bounded() -> Iterator[None]:
+    """A test that waits in vain fails, whatever it waits for."""
+    with gevent.Timeout(SECONDS_MAX):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(bounded: None, loop_failures: list[str], reported: list[str], sweep: Sweep) -> Iterator[None]:
     """No watcher is active, no descriptor is open, nothing was raised that nobody told."""
     before = _held()
     yield
@@ -130,13 +140,21 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
 
 
 @pytest.fixture
+def iterate(stage: Callable[..., Stage]) -> Iterator[Iterate]:
+    """iterate(sent, idle_seconds_max=0.1): the iterable of an answer of which `sent` is there."""
+    made = stage()
+    with ExitStack() as opened:
+        yield partial(begin_iteration, made, opened)
+
+
+@pytest.fixture
 def streaming(stage: Callable[..., Stage]) -> Streaming:
     """streaming(total_seconds_max=0.1): a stage, a caller whose stream has begun, and the upstream's connection."""
 
     def begin(**shorter: float) -> tuple[Stage, Caller, Answering]:
         made = stage(**shorter)
         caller = made.caller()
-        return made, caller, begin_stream(made, caller)
+        return made, caller, made.begin(caller)
 
     return begin
 
@@ -149,14 +167,6 @@ def narrow(stage: Callable[..., Stage]) -> Streaming:
         made = stage(**shorter)
         made.sndbuf_bytes = SMALL_BYTES
         caller = made.caller(rcvbuf_bytes=SMALL_BYTES)
-        return made, caller, begin_stream(made, caller)
+        return made, caller, made.begin(caller)
 
     return begin
-
-
-def begin_stream(stage: Stage, caller: Caller) -> Answering:
-    caller.ask()
-    upstream = stage.upstream.next()
-    upstream.head()
-    caller.until(b"\r\n\r\n")
-    return upstream

@@ -28,7 +28,7 @@ from relay.pump.pump import Pump
 from relay.pump.sink import CallerGone
 from relay.pump.stream import Bounds
 from relay.pump.sweep import Sweep
-from relay.pump.takeover import ALREADY_HANDLED, hang_up, open_wire
+from relay.pump.takeover import HungUp, hang_up, open_wire
 from relay.upstream.upstreams import Upstreams
 from tests.pump.partners import Answering, Caller, Upstream
 
@@ -157,6 +157,14 @@ class Stage:
         self.served.append(gevent.spawn(self._worker.handle, self._listener, served, address))
         return self._callers[-1]
 
+    def begin(self, caller: Caller, *framing: str, kind: str = "text/event-stream", version: str = "1.1") -> Answering:
+        """Have the caller ask, and its upstream answer with a head; return the upstream's connection."""
+        caller.ask(version)
+        upstream = self.upstream.next()
+        upstream.head(*framing, kind=kind)
+        caller.until(b"\r\n\r\n")
+        return upstream
+
     def close(self) -> None:
         """Hang everybody up, and wait until the worker has seen it."""
         for caller in self._callers:
@@ -181,7 +189,7 @@ class Stage:
         except CallerGone:
             self.refusals.append("client_gone")
             hang_up(environ["gunicorn.socket"])
-            return ALREADY_HANDLED
+            raise HungUp from None
         except RelayError as error:
             return self._refuse(error, presence, start_response)
         wire = presence.wire or open_wire(start_response, f"{exchange.upstream.status} X", head_of(exchange.upstream))
@@ -207,8 +215,7 @@ class Stage:
             start_response(f"{error.kind.status} X", [("Content-Length", "0")])
             return []
         told = OPENAI.error_frame(error.code, error.message, error.kind.type, error.kind.status)
-        self.pump.conclude(presence.wire, presence.take_pending(), Ending("upstream_eof", told))
-        return ALREADY_HANDLED
+        return self.pump.conclude(presence.wire, presence.take_pending(), Ending("upstream_eof", told))
 
 
 def flow_for(upstream: Any, presence: Any) -> Flow:

@@ -1,81 +1,20 @@
 """The WSGI iterable of the same source and flow: whole frames, an honest end, and everything released once."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
-from typing import Any
+from collections.abc import Callable
 
 import gevent
 import pytest
 
 from relay.core.flow import Ending
 from relay.core.sse import PING
-from relay.exchange import Exchange
-from relay.pump.iteration import Iteration, Truncated
-from relay.pump.presence import NoPresence
+from relay.pump.iteration import Truncated
+from tests.pump.iterating import Iterate, Iterating
 from tests.pump.outcomes import failing_flow, told
 from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, Answering, chunk, frame
-from tests.pump.stage import FRAME_BYTES_MAX, KEY, Ask, Meter, Stage, bounds, flow_for
+from tests.pump.stage import FRAME_BYTES_MAX
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
-
-
-class Iterating:
-    """An iteration, its upstream, and what became of its exchange."""
-
-    def __init__(self, body: Iteration, upstream: Answering, meter: Meter, closed: list[float]) -> None:
-        self.body, self.upstream, self.meter, self.closed = body, upstream, meter, closed
-
-    def rest(self) -> bytes:
-        """What follows, if it ends as a whole answer does."""
-        return b"".join(self.body)
-
-    def rest_of_a_cut(self) -> bytes:
-        """What follows until the server is told that this is not whole."""
-        out = []
-        with pytest.raises(Truncated):
-            out.extend(self.body)
-            pytest.fail("it ended as if it were whole")
-        return b"".join(out)
-
-
-Iterate = Callable[..., Iterating]
-
-
-def pause(upstream: Answering) -> None:
-    """Say no more for now."""
-
-
-@pytest.fixture
-def iterate(stage: Callable[..., Stage]) -> Iterator[Iterate]:
-    """iterate(sent, idle_seconds_max=0.1): the iterable of an answer of which `sent` is there."""
-    made = stage()
-    with ExitStack() as opened:
-
-        def begin(
-            sent: bytes = STREAM_HEAD,
-            *,
-            flow: Any = flow_for,
-            then: Callable[[Answering], None] = pause,
-            **shorter: float,
-        ) -> Iterating:
-            opening = made.upstreams.open([made.target], Ask(nullcontext()))
-            acquired, closed = ExitStack(), []  # type: ignore[var-annotated]
-            answer = gevent.spawn(acquired.enter_context, opening)
-            upstream = made.upstream.next()
-            upstream.send(sent)
-            then(upstream)
-            taken, meter = answer.get(), Meter()
-            exchange = Exchange(KEY, taken, flow(taken, NoPresence()), meter)
-            acquired.callback(lambda: closed.append(time.monotonic()))
-            exchange.release_on_close(acquired)
-            opened.callback(exchange.close)
-            return Iterating(Iteration(exchange, bounds(**shorter)), upstream, meter, closed)
-
-        yield begin
-
-
-Iterate = Callable[..., Iterating]
 
 
 def test_each_frame_is_handed_out_before_the_next_is_made(iterate: Iterate) -> None:
@@ -115,6 +54,15 @@ def test_the_exchange_is_closed_before_the_last_byte_of_a_json_answer_is_handed_
     while not got.endswith(b"}"):
         got += next(it.body)
     assert (got, len(it.closed)) == (b'{"a": 10}', 1)
+
+
+def test_the_terminal_frame_ends_the_answer_and_not_the_last_chunk(iterate: Iterate) -> None:
+    it = iterate(STREAM_HEAD + chunk(frame("a")) + chunk(DONE))
+    assert it.rest() == frame("a") + DONE
+
+
+def test_an_answer_that_is_whole_is_not_cut_at_the_same_moment(iterate: Iterate) -> None:
+    assert iterate(STREAM_HEAD + chunk(DONE) + LAST_CHUNK, total_seconds_max=0).rest() == DONE
 
 
 def test_a_silence_is_filled_with_heartbeats(iterate: Iterate) -> None:
@@ -218,10 +166,13 @@ def test_a_flow_that_fails_is_told_as_our_own_failure(iterate: Iterate) -> None:
 
 
 def test_the_meter_is_told_of_every_byte_before_the_exchange_is_closed(iterate: Iterate) -> None:
-    it = iterate(STREAM_HEAD + chunk(frame("a")) + chunk(DONE) + LAST_CHUNK)
+    it = iterate()
     begun_at = time.monotonic()
-    next(it.body)
-    gevent.sleep(0.03)
+    for text in ("a", "b"):
+        it.upstream.say(frame(text))
+        next(it.body)
+        gevent.sleep(0.1)
+    it.upstream.finish()
     it.rest()
-    assert begun_at <= it.meter.first_at < begun_at + 0.02
-    assert it.meter.bytes_out == len(frame("a") + DONE)
+    assert begun_at <= it.meter.first_at < begun_at + 0.09
+    assert it.meter.bytes_out == len(frame("a") + frame("b") + DONE)

@@ -13,7 +13,7 @@ from relay.pump.presence import EarlyOpen, NoPresence, Presence
 from relay.pump.sink import CallerGone
 from relay.pump.sweep import Sweep
 from relay.pump.takeover import Wire
-from tests.pump.partners import Caller, Response, fill, until
+from tests.pump.partners import Caller, Response, fill, pair, until
 
 Ends = tuple[Caller, socket.socket]
 Opener = Callable[[], Wire]
@@ -96,6 +96,25 @@ def test_after_the_wait_nobody_is_interrupted(ends: Ends, present: Callable[[Ope
     presence.interrupt_soon(CallerGone())
     ends[0].close()
     gevent.sleep(0.05)
+
+
+def test_a_wait_that_is_over_watches_nothing(present: Callable[[Opener], Presence], sweep: Sweep) -> None:
+    loop = gevent.get_hub().loop
+    before = loop.activecnt
+    with present(lambda: Wire(None)):
+        assert loop.activecnt == before + 2
+    assert (loop.activecnt, len(sweep)) == (before, 0)
+
+
+def test_a_heartbeat_that_cannot_be_sent_means_that_the_caller_is_gone(present: Callable[[Opener], Presence]) -> None:
+    """Also where nothing else tells it."""
+    other_near, other_far = pair()
+    with other_far:
+        Caller(other_near).reset()
+        waiting = present(lambda: Wire(Response(other_far, chunked=False)))
+        with pytest.raises(CallerGone), waiting:
+            gevent.sleep(2)
+            pytest.fail("nobody noticed")
 
 
 def test_a_killed_wait_leaves_nothing(present: Callable[[Opener], Presence], sweep: Sweep) -> None:

@@ -8,19 +8,10 @@ import pytest
 
 from relay.pump.takeover import ALREADY_HANDLED
 from tests.pump.outcomes import told
-from tests.pump.partners import DONE, LAST_CHUNK, Caller, chunk, frame, until
+from tests.pump.partners import DONE, LAST_CHUNK, chunk, frame, until
 from tests.pump.stage import KEY, Stage, Streaming, bounds
 
 Make = Callable[..., Stage]
-
-
-def begin(stage: Stage, caller: Caller, *framing: str, kind: str = "text/event-stream", version: str = "1.1"):  # type: ignore[no-untyped-def]
-    """Ask, and answer with a head; return the upstream's connection."""
-    caller.ask(version)
-    upstream = stage.upstream.next()
-    upstream.head(*framing, kind=kind)
-    caller.until(b"\r\n\r\n")
-    return upstream
 
 
 # The upstream's connection
@@ -61,7 +52,7 @@ def test_a_connection_with_surplus_bytes_is_closed(streaming: Streaming, rest: b
 def test_a_connection_that_is_not_kept_alive_is_closed(stage: Make, framing: str) -> None:
     made = stage()
     caller = made.caller()
-    upstream = begin(made, caller, framing)
+    upstream = made.begin(caller, framing)
     body = frame("a") + DONE
     upstream.send(body if "end" in framing else chunk(body) + LAST_CHUNK)
     caller.until(LAST_CHUNK)
@@ -80,7 +71,7 @@ def test_a_connection_whose_stream_was_cut_is_closed(streaming: Streaming) -> No
 def test_an_event_stream_of_no_bytes_is_no_whole_answer(stage: Make) -> None:
     made = stage()
     caller = made.caller()
-    begin(made, caller, "Content-Length: 0")
+    made.begin(caller, "Content-Length: 0")
     caller.to_the_end()
     assert b"upstream_incomplete" in caller.after_head
     assert made.end == "upstream_eof"
@@ -113,10 +104,21 @@ def test_a_caller_that_asked_to_close_sees_the_end_behind_the_last_chunk(stage: 
     assert caller.to_the_end().endswith(chunk(DONE) + LAST_CHUNK)
 
 
+def test_a_draining_server_closes_behind_a_whole_answer(stage: Make) -> None:
+    """gunicorn does not look again once a response was handled."""
+    made = stage()
+    made._worker.alive = False
+    caller = made.caller()
+    upstream = made.begin(caller)
+    upstream.finish()
+    assert caller.to_the_end().endswith(chunk(DONE) + LAST_CHUNK)
+    assert b"\r\nConnection: close\r\n" in caller.head
+
+
 def test_http_1_0_gets_an_unframed_body_that_the_close_ends(stage: Make) -> None:
     made = stage(heartbeat_seconds=0.05)
     caller = made.caller()
-    upstream = begin(made, caller, version="1.0")
+    upstream = made.begin(caller, version="1.0")
     upstream.say(frame("a"))
     caller.until(b": ping\n\n")
     upstream.finish()
@@ -130,7 +132,7 @@ def test_a_body_with_a_length_keeps_it_and_the_slot_is_free_before_its_last_byte
     slot_is_free = gevent.event.Event()
     made.on_close = slot_is_free.wait
     caller = made.caller()
-    upstream = begin(made, caller, "Content-Length: 9", kind="application/json")
+    upstream = made.begin(caller, "Content-Length: 9", kind="application/json")
     upstream.send(b'{"a"')
     caller.until(b'{"a"')
     upstream.send(b": 10}")
@@ -145,7 +147,7 @@ def test_a_body_with_a_length_keeps_it_and_the_slot_is_free_before_its_last_byte
 def test_a_body_without_end_that_is_no_stream_is_hung_up_without_a_word(stage: Make) -> None:
     made = stage()
     caller = made.caller()
-    upstream = begin(made, caller, kind="application/json")
+    upstream = made.begin(caller, kind="application/json")
     upstream.say(b'{"a"')
     upstream.close()
     caller.to_the_end()
@@ -191,7 +193,7 @@ def test_the_server_is_told_that_all_is_done(stage: Make, monkeypatch: pytest.Mo
     deliver = made.pump.deliver
     monkeypatch.setattr(made.pump, "deliver", lambda *given: answers.append(deliver(*given)) or answers[-1])
     caller = made.caller()
-    begin(made, caller).finish()
+    made.begin(caller).finish()
     caller.until(LAST_CHUNK)
     until(lambda: answers)
     assert answers == [ALREADY_HANDLED]
@@ -233,7 +235,7 @@ def test_new_bounds_hold_for_the_streams_that_begin_from_then_on(streaming: Stre
     stage, caller, upstream = streaming()
     stage.pump.bound(bounds(idle_seconds_max=0.1), 0)
     later = stage.caller()
-    begin(stage, later)
+    stage.begin(later)
     later.to_the_end()
     assert told(later.body) == "upstream_idle_timeout"
     assert len(stage.pump.live) == 1

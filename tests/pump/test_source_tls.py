@@ -1,31 +1,25 @@
 """A stream from an upstream on TLS, where decrypted bytes wait that no event announces."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import gevent
 import pytest
 
 from relay.pump.source import Source
-from tests.pump.outcomes import assert_cut
-from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, Answering, Caller, chunk, frame, until
+from tests.pump.iterating import begin_iteration
+from tests.pump.outcomes import assert_cut, told
+from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, Answering, chunk, frame, until
 from tests.pump.stage import Stage, Tls
 from tests.pump.test_stream_blocked import KIB, block
 
 Make = Callable[..., Stage]
 
 
-def begin(stage: Stage, caller: Caller) -> Answering:
-    caller.ask()
-    upstream = stage.upstream.next()
-    upstream.head()
-    caller.until(b"\r\n\r\n")
-    return upstream
-
-
 def test_a_stream_over_tls_arrives_frame_by_frame(stage: Make, tls: Tls) -> None:
     made = stage(tls=tls)
     caller = made.caller()
-    upstream = begin(made, caller)
+    upstream = made.begin(caller)
     for number in range(20):
         upstream.say(frame(f"n{number}."))
         caller.until(b"n%d.\n\n" % number)
@@ -47,7 +41,7 @@ def test_all_of_a_record_is_read_although_one_event_announces_it(stage: Make, tl
     """Reads of 1,000 bytes leave most of a record of 10,000 within TLS."""
     made = stage(tls=tls, pending_bytes_max=1000)
     caller = made.caller()
-    upstream = begin(made, caller)
+    upstream = made.begin(caller)
     upstream.send(chunk(frame("x" * 10_000) + frame("end")))
     with gevent.Timeout(1):
         caller.until(frame("end"))
@@ -57,7 +51,7 @@ def test_what_waits_within_tls_is_read_when_the_caller_reads_again(stage: Make, 
     made = stage(tls=tls, pending_bytes_max=1100)
     made.sndbuf_bytes = 4096
     caller = made.caller(rcvbuf_bytes=4096)
-    upstream = begin(made, caller)
+    upstream = made.begin(caller)
     block(made, upstream)
     upstream.say(*[KIB] * 12, frame("end"))
     gevent.sleep(0.05)
@@ -70,7 +64,7 @@ def test_what_waits_within_tls_is_read_when_the_caller_reads_again(stage: Make, 
 def test_plain_connections_hold_nothing_back(stage: Make) -> None:
     made = stage()
     caller = made.caller()
-    begin(made, caller)
+    made.begin(caller)
     [stream] = made.pump.live
     assert isinstance(stream._source, Source)
     assert not stream._source.has_more
@@ -79,7 +73,7 @@ def test_plain_connections_hold_nothing_back(stage: Make) -> None:
 def test_a_connection_over_tls_serves_the_next_request(stage: Make, tls: Tls) -> None:
     made = stage(tls=tls)
     caller = made.caller()
-    upstream = begin(made, caller)
+    upstream = made.begin(caller)
     upstream.finish()
     caller.until(LAST_CHUNK)
     caller.forget()
@@ -101,7 +95,7 @@ def test_an_upstream_on_tls_that_leaves_is_told(
 ) -> None:
     made = stage(tls=tls)
     caller = made.caller()
-    upstream = begin(made, caller)
+    upstream = made.begin(caller)
     upstream.say(frame("a"))
     caller.until(b"a\n\n")
     leave(upstream)
@@ -111,8 +105,16 @@ def test_an_upstream_on_tls_that_leaves_is_told(
 def test_a_caller_that_leaves_ends_the_connection_over_tls(stage: Make, tls: Tls) -> None:
     made = stage(tls=tls)
     caller = made.caller()
-    upstream = begin(made, caller)
+    upstream = made.begin(caller)
     caller.close()
     assert upstream.sees_the_other_leave(1)
     until(lambda: made.meter.endings)
     assert made.end == "client_gone"
+
+
+def test_an_iteration_over_tls_tells_a_reset_too(stage: Make, tls: Tls) -> None:
+    with ExitStack() as opened:
+        it = begin_iteration(stage(tls=tls), opened, STREAM_HEAD + chunk(frame("a")))
+        assert next(it.body) == frame("a")
+        it.upstream.reset()
+        assert (told(it.rest_of_a_cut()), it.meter.end) == ("upstream_disconnected", "reset")

@@ -1,16 +1,18 @@
 """BLOCKED: a caller that does not read slows its own upstream, within bounds, and nothing of the stream is lost."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
 
+from relay.core.flow import Ending
 from relay.core.sse import PING
+from relay.pump.source import Source
 from relay.pump.stream import Stream
 from tests.pump.outcomes import assert_cut, told
-from tests.pump.partners import DONE, LAST_CHUNK, Answering, Caller, fill, frame, turns_during, until
-from tests.pump.stage import KEY, Stage, Streaming
+from tests.pump.partners import DONE, LAST_CHUNK, SMALL_BYTES, Answering, Caller, fill, frame, turns_during, until
+from tests.pump.stage import KEY, Stage, Streaming, Tls
 
 KIB = frame("x" * 1016)
 
@@ -77,10 +79,20 @@ def test_a_caller_that_takes_nothing_is_cut_without_a_frame(narrow: Streaming) -
     until(lambda: stage.closed)
     assert 0.15 < time.monotonic() - begun_at < 0.7
     assert upstream.sees_the_other_leave(1)
+    until(lambda: stage.served[0].dead, 0.5)
     caller.to_the_end()
-    assert (stage.end, caller.is_whole) == ("client_slow", False)
+    assert (stage.meter.endings, caller.is_whole) == ([Ending("client_slow")], False)
     assert b"error" not in caller.received
     assert DONE not in caller.received
+
+
+def test_the_time_of_a_slow_reader_begins_when_it_becomes_slow(narrow: Streaming) -> None:
+    stage, caller, upstream = narrow(slow_reader_seconds_max=0.3)
+    gevent.sleep(0.4)
+    block(stage, upstream)
+    blocked_at = time.monotonic()
+    until(lambda: stage.closed)
+    assert time.monotonic() - blocked_at > 0.25
 
 
 def trickle(caller: Caller, seconds: float) -> Iterator[bytes]:
@@ -104,9 +116,9 @@ def test_a_caller_that_takes_a_little_is_not_cut(narrow: Streaming) -> None:
 def test_no_heartbeat_while_something_is_pending(narrow: Streaming) -> None:
     stage, caller, upstream = narrow(heartbeat_seconds=0.03)
     stream, said = block(stage, upstream)
-    pending = stream.sink.pending
-    gevent.sleep(0.2)
-    assert pending.endswith(stream.sink.pending)
+    gevent.sleep(0.1)
+    stream.on_due(time.monotonic())
+    assert PING not in stream.sink.pending
     upstream.finish()
     caller.until(LAST_CHUNK)
     assert caller.body.replace(PING, b"") == said + DONE
@@ -173,6 +185,41 @@ def test_the_idle_time_does_not_run_while_blocked_and_starts_anew(narrow: Stream
     drained_at = time.monotonic()
     assert_cut(stage, caller, "stall", "upstream_idle_timeout", before=said)
     assert 0.15 < time.monotonic() - drained_at < 0.8
+
+
+def test_the_idle_time_starts_anew_although_the_upstream_is_silent(narrow: Streaming) -> None:
+    """It was not asked all the while."""
+    stage, caller, upstream = narrow(idle_seconds_max=0.3)
+    upstream.say(*[KIB] * 45)
+    [stream] = stage.pump.live
+    until(lambda: stream.sink.pending)
+    assert stream._source.read() is None, "all that was said has been read"
+    gevent.sleep(0.5)
+    caller.until(KIB * 44)
+    drained_at = time.monotonic()
+    assert_cut(stage, caller, "stall", "upstream_idle_timeout", before=KIB * 45)
+    assert time.monotonic() - drained_at > 0.25
+
+
+def test_nothing_is_read_while_something_is_pending(
+    stage: Callable[..., Stage], tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not what TLS holds already."""
+    made = stage(tls=tls, pending_bytes_max=2000)
+    made.sndbuf_bytes = SMALL_BYTES
+    caller = made.caller(rcvbuf_bytes=SMALL_BYTES)
+    upstream = made.begin(caller)
+    [stream] = made.pump.live
+    read, pending = Source.read, []
+
+    def noted(source: Source) -> bytes | None:
+        pending.append(stream.sink.pending)
+        return read(source)
+
+    monkeypatch.setattr(Source, "read", noted)
+    block(made, upstream)
+    gevent.sleep(0.05)
+    assert set(pending) == {b""}
 
 
 def test_a_blocked_caller_that_leaves_ends_the_stream(narrow: Streaming) -> None:

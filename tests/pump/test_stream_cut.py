@@ -108,6 +108,7 @@ def test_only_the_first_ending_counts(streaming: Streaming) -> None:
     stream.cut("revoked", "key_revoked")
     upstream.close()
     assert_cut(stage, caller, "drained", "relay_draining")
+    assert stream.ending is stage.meter.endings[0]
 
 
 @pytest.mark.parametrize("with_head", [False, True], ids=["in a later read", "with the head"])

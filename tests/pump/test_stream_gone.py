@@ -18,7 +18,7 @@ REAL_SWEEP_SECONDS = sweep_module.SWEEP_SECONDS
 def assert_gone(stage: Stage, upstream: Answering, seconds_max: float = 1) -> None:
     assert upstream.sees_the_other_leave(seconds_max)
     until(lambda: stage.served[0].dead, 0.5)
-    assert stage.meters[0].endings == [Ending("client_gone")]
+    assert [meter.endings for meter in stage.meters] == [[Ending("client_gone")]]
 
 
 @WAYS_TO_LEAVE

@@ -13,7 +13,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader
 from gunicorn.workers.ggevent import GeventWorker
 
-from relay.pump.takeover import ALREADY_HANDLED, Wire, caller_socket, hang_up, open_wire
+from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, hang_up, open_wire
 from tests.pump.partners import LAST_CHUNK, Caller, chunk, until
 from tests.pump.stage import Log, Stage
 
@@ -183,6 +183,25 @@ def test_hanging_up_stands_on_gunicorn_being_silent_about_a_socket_that_was_shut
     assert caller.to_the_end().endswith(b"\r\n\r\n")
     until(lambda: greenlet.dead)
     assert (log.failures, sock.closed) == ([], True)
+
+
+def test_beginning_no_further_request_stands_on_gunicorn_ending_a_connection_without_a_word(
+    ends: Ends, worker: Any
+) -> None:
+    """A pipelined request is in its buffer already."""
+    caller, sock = ends
+    begun: list[dict[str, Any]] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> object:
+        begun.append(environ)
+        open_wire(start_response, "200 OK", EVENTS).hang_up()
+        raise HungUp
+
+    greenlet, log = worker(application)
+    caller.send(b"GET / HTTP/1.1\r\n\r\n" * 3)
+    assert caller.sees_the_other_leave(1)
+    until(lambda: greenlet.dead)
+    assert (len(begun), log.failures, sock.closed) == (1, [], True)
 
 
 def test_hanging_up_twice_or_on_a_closed_connection_is_no_failure(ends: Ends) -> None:

@@ -73,13 +73,18 @@ def test_the_wall_clock_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_key_that_is_not_used_takes_no_memory(rates: MemoryRates, clock: Clock) -> None:
+    busy = ["busy", "busy too"]
     for number in range(1000):
-        hit(rates, clock, number / 1000, 10_000, "busy")
+        for key_id in busy:
+            hit(rates, clock, number / 1000, 10_000, key_id)
         hit(rates, clock, number / 1000, 1, f"key_{number}")
         hit(rates, clock, number / 1000, 1, f"key_{number}")
+    for key_id in busy:
+        hit(rates, clock, 30, 10_000, key_id)
     for at in range(1000):
-        hit(rates, clock, 61 + at / 1000, 10_000, "busy")
-    assert list(rates._windows) == ["busy"]
+        for key_id in busy:
+            hit(rates, clock, 61 + at / 1000, 10_000, key_id)
+    assert list(rates._windows) == busy
     assert hit(rates, clock, 120, 10_000, "busy").remaining == 10_000 - 1001
 
 
