@@ -178,3 +178,25 @@ def test_each_request_gives_back_the_lease_that_it_got() -> None:
     with gate.admit(caller(), Asked()), gate.admit(caller(), Asked()):
         assert returned == []
     assert returned == [(KEY, "two"), (KEY, "one")]
+
+
+def test_a_refused_request_is_told_its_limits_and_takes_nothing(gate: Gate) -> None:
+    asked = Asked()
+    for _ in range(3):
+        asked = Asked()
+        gate.show(caller(rpm=60), asked)
+    assert asked.header("x-ratelimit-remaining-requests") == "60"
+
+
+def test_what_was_told_at_the_hit_is_not_told_twice(gate: Gate) -> None:
+    asked = Asked()
+    with gate.admit(caller(rpm=60), asked):
+        gate.show(caller(rpm=60), asked)
+    assert [name for name, _ in asked.limit_headers].count("RateLimit") == 1
+    assert asked.header("x-ratelimit-remaining-requests") == "59"
+
+
+def test_a_key_without_a_rate_is_told_none(gate: Gate) -> None:
+    asked = Asked()
+    gate.show(caller(), asked)
+    assert asked.limit_headers == []

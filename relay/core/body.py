@@ -11,7 +11,12 @@ _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 
 
 class BadBody(Exception):
-    """The peer broke the framing of its body; what comes next cannot be told apart from what came before."""
+    """The peer broke the framing of its body; what comes next cannot be told apart from what came before.
+
+    `payload`: what the same read had brought before that.
+    """
+
+    payload = b""
 
 
 class BodyDecoder(Protocol):
@@ -90,6 +95,14 @@ class Chunked:
 
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
+        try:
+            self._decode(data, out)
+        except BadBody as error:
+            error.payload = b"".join(out)
+            raise
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _decode(self, data: bytes, out: list[bytes]) -> None:
         at, end = 0, len(data)
         while at < end and not self.ended:
             if self._state == "data":
@@ -102,7 +115,6 @@ class Chunked:
             else:
                 at = self._read_line(data, at)
         self.surplus = self.surplus or at < end
-        return out[0] if len(out) == 1 else b"".join(out)
 
     def _read_line(self, data: bytes, at: int) -> int:
         stop = data.find(b"\n", at)

@@ -86,6 +86,11 @@ class Dialect:
         """The frame that makes this dialect's SDKs raise. `status`: what would have been the answer's status."""
         return data_frame(*_ERROR_SHAPES[self.name](code, message, type_, status))
 
+    def is_error(self, body: bytes) -> bool:
+        """Whether a JSON answer is an error, whatever its status said."""
+        answer = read(_frame, body)
+        return answer is not None and bool(answer.error)
+
     def wrapped_error(self, body: bytes, status: int) -> bytes:
         """The frame for an upstream's own error that came when the stream was open already."""
         return self.error_frame(*_upstream_error(body), status)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from relay.core.body import BodyDecoder, ByLength, Chunked, UntilClose
+from relay.core.scrub import secret_in
 
 Headers = Sequence[tuple[str, str]]
 
@@ -15,7 +16,6 @@ _SAFE_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _ACTIVE = re.compile(r"html|xml")
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
-HEADERS_MAX = 100
 
 
 class BadHead(Exception):
@@ -54,7 +54,8 @@ def content_type(headers: Headers) -> str:
 
 def without_secret(media_type: str, secret: str) -> str:
     """The type of unknown bytes instead of one that says what nobody may read."""
-    return "application/octet-stream" if secret and secret.lower() in media_type.lower() else media_type
+    hidden = secret_in(secret).lower()
+    return "application/octet-stream" if hidden and hidden in media_type.lower() else media_type
 
 
 def is_event_stream(media_type: str) -> bool:
@@ -76,7 +77,7 @@ def passed_on(headers: Headers, secrets: Iterable[str], *, rate_limits: bool) ->
     ours.
     """
     named = _nominated(headers)
-    hidden = [s for s in secrets if s]
+    hidden = [secret_in(secret).lower() for secret in secrets if secret_in(secret)]
     return [
         (name, value)
         for name, value in headers
@@ -84,7 +85,7 @@ def passed_on(headers: Headers, secrets: Iterable[str], *, rate_limits: bool) ->
         and name.lower() not in named
         and _TOKEN.match(name)
         and _SAFE_VALUE.match(value)
-        and not any(secret.lower() in f"{name} {value}".lower() for secret in hidden)
+        and not any(secret in f"{name} {value}".lower() for secret in hidden)
     ]
 
 

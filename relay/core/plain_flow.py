@@ -72,7 +72,7 @@ class WrappedFlow:
         if not body_ended:
             return self.broken("truncated", "upstream_incomplete")
         body = self._scrubber.whole(bytes(self._body))
-        if self._status >= 400:
+        if self._status >= 400 or self._dialect.is_error(body):
             error = self._dialect.wrapped_error(body, self._status)
             return Ending("upstream_eof", self._scrubber.whole(error))  # reading it may have undone escapes
         if read(_any_json, body) is None:

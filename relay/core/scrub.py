@@ -1,7 +1,12 @@
 """Keeps the upstream's key out of what a caller reads, even where the upstream echoes it."""
 
 # Upstreams without authentication are often given a placeholder ("none", "EMPTY"); it is no secret, and common text.
-SECRET_CHARACTERS_MIN = 8
+SECRET_CHARACTERS_MIN = 12
+
+
+def secret_in(api_key: str) -> str:
+    """Return what of an upstream's key must be kept from callers: all of it, or nothing of a placeholder."""
+    return api_key if len(api_key) >= SECRET_CHARACTERS_MIN else ""
 
 
 class Scrubber:
@@ -13,7 +18,7 @@ class Scrubber:
     __slots__ = ("_held", "_secret", "_stars")
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret.encode() if len(secret) >= SECRET_CHARACTERS_MIN else b""
+        self._secret = secret_in(secret).encode()
         self._stars = b"*" * len(self._secret)
         self._held = b""
 

@@ -1,7 +1,9 @@
 """Sees that a caller has left: end of stream or reset on its socket, also a half-close, also while nothing is sent."""
 
 import select
+import ssl
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 from gevent.monkey import get_original
@@ -20,10 +22,12 @@ def has_left(descriptor: int) -> bool:
     return any(event & _GONE for _, event in poll.poll(0))
 
 
-def was_reset(descriptor: int) -> bool:
-    """Whether the connection is over in both directions although we ended neither: the peer reset it."""
+def was_reset(sock: Any) -> bool:
+    """Whether an end that TLS reported was a reset: the connection is over in both directions, and we ended neither."""
+    if not isinstance(sock, ssl.SSLSocket):  # a plain socket raises
+        return False
     poll = get_original("select", "poll")()
-    poll.register(descriptor, 0)
+    poll.register(sock.fileno(), 0)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 

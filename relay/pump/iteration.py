@@ -8,6 +8,7 @@ from typing import Any
 
 from relay.core.body import BadBody
 from relay.core.flow import Ending
+from relay.pump.departure import was_reset
 from relay.pump.source import READ_BYTES_MAX
 from relay.pump.stream import Bounds
 from relay.pump.takeover import upstream_socket
@@ -97,9 +98,10 @@ class Iteration:
         flow, decoder = self._flow, self._decoder
         try:
             out: bytes = flow.feed(decoder.feed(data))
-        except BadBody:
+        except BadBody as error:
+            rescued: bytes = flow.feed(error.payload)
             self._end(flow.broken("truncated", "upstream_bad_response"))
-            return b""
+            return rescued
         except Exception as error:
             self._exchange.meter.failed(error)
             self._end(flow.broken("truncated", "internal_error"))
@@ -131,7 +133,9 @@ class Iteration:
         except OSError:
             self._end(self._flow.broken("reset", "upstream_disconnected"))
             return b""
-        if not data:
+        if not data and was_reset(self._sock):
+            self._end(self._flow.broken("reset", "upstream_disconnected"))
+        elif not data:
             self._end(self._flow.verdict(body_ended=self._decoder.at_eof()))
         return data
 

@@ -81,8 +81,8 @@ class Source:
             return None
         except ssl.SSLEOFError:  # the peer closed without close_notify; the framing tells whether that was too early
             data = b""
-        if not data and isinstance(self._sock, ssl.SSLSocket) and was_reset(self._sock.fileno()):
-            raise ConnectionResetError  # which TLS passes for an end
+        if not data and was_reset(self._sock):
+            raise ConnectionResetError
         return data
 
     @property

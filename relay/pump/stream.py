@@ -44,7 +44,8 @@ def guarded(callback: "Callable[Concatenate[Stream, P], None]") -> "Callable[Con
             callback(self, *args, **kwargs)
         except CallerGone:
             self._end(Ending("client_gone"))
-        except BadBody:
+        except BadBody as error:
+            self._rescue(error.payload)
             self._end(self._flow.broken("truncated", "upstream_bad_response"))
         except OSError:
             self._end(self._flow.broken("reset", "upstream_disconnected"))
@@ -163,6 +164,15 @@ class Stream:
         elif flow.terminal or decoder.ended:
             self._end(flow.verdict(body_ended=decoder.ended))
 
+    def _rescue(self, payload: bytes) -> None:
+        """Deliver what came whole before the upstream broke its framing."""
+        try:
+            out = self._flow.feed(payload)
+            if out:
+                self._deliver(out)
+        except CallerGone:
+            self._end(Ending("client_gone"))
+
     def _deliver(self, out: bytes) -> None:
         now = time.monotonic()
         self.first_at = self.first_at or now
@@ -188,6 +198,7 @@ class Stream:
         self._waiter = Waiter()
         self._departure = Departure(self.sink.wire.sock.fileno(), self._sweep, self._gone)
         self._source.watch(self._readable)
+        self.due = self._next_due(time.monotonic())
         if self.sink.pending:
             self.sink.watch()
             self._source.pause()

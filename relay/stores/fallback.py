@@ -25,6 +25,8 @@ class Fallback(Protocol):
 
     def hit(self, key_id: str, per_minute: int) -> RateState: ...
 
+    def look(self, key_id: str, per_minute: int) -> RateState: ...
+
     def note(self, key_id: str, per_minute: int) -> None: ...
 
 
@@ -45,6 +47,10 @@ class Share:
     def hit(self, key_id: str, per_minute: int) -> RateState:
         """Count one request if it fits into this process' share."""
         return replace(self._rates.hit(key_id, self._of(per_minute)), limit=per_minute)
+
+    def look(self, key_id: str, per_minute: int) -> RateState:
+        """What is left of this process' share."""
+        return replace(self._rates.look(key_id, self._of(per_minute)), limit=per_minute)
 
     def note(self, key_id: str, per_minute: int) -> None:
         """Count one request that passed: when Redis goes away, the minute does not begin anew."""
@@ -68,6 +74,10 @@ class Denial:
     def hit(self, key_id: str, per_minute: int) -> RateState:
         """Raise RelayError store_unavailable."""
         raise _unavailable()
+
+    def look(self, key_id: str, per_minute: int) -> RateState:
+        """Nothing is left. A refusal tells this too, so that it must not raise."""
+        return RateState(False, per_minute, 0, RETRY_SECONDS)
 
     def note(self, key_id: str, per_minute: int) -> None:
         """Forget it: nothing is ever counted here."""
@@ -129,3 +139,10 @@ class SharedRates:
         if state.allowed:
             self.fallback.note(key_id, per_minute)
         return state
+
+    def look(self, key_id: str, per_minute: int) -> RateState:
+        """The key's minute as it is, without counting anything. Never raises."""
+        try:
+            return self._rates.look(key_id, per_minute)
+        except StoreDown:
+            return self.fallback.look(key_id, per_minute)

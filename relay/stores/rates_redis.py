@@ -25,6 +25,15 @@ class RedisRates:
 
         `per_minute`: 1 or more. Raises StoreDown.
         """
-        [state] = self._link.ask(("EVAL", self._hit, 1, f"relay:rate:{key_id}", per_minute, WINDOW_SECONDS))
-        allowed, within, reset_seconds = state
-        return RateState(bool(allowed), per_minute, max(0, per_minute - within), max(0.0, float(reset_seconds)))
+        counted, within, reset_seconds = self._ask("hit", key_id, per_minute)
+        return RateState(counted, per_minute, max(0, per_minute - within), reset_seconds)
+
+    def look(self, key_id: str, per_minute: int) -> RateState:
+        """The key's minute as it is, without counting anything. Raises StoreDown."""
+        _, within, reset_seconds = self._ask("look", key_id, per_minute)
+        return RateState(within < per_minute, per_minute, max(0, per_minute - within), reset_seconds)
+
+    def _ask(self, deed: str, key_id: str, per_minute: int) -> tuple[bool, int, float]:
+        name = f"relay:rate:{key_id}"
+        [(counted, within, seconds)] = self._link.ask(("EVAL", self._hit, 1, name, per_minute, WINDOW_SECONDS, deed))
+        return bool(counted), within, max(0.0, float(seconds))

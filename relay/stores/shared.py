@@ -36,6 +36,8 @@ class Rates(Protocol):
 
     def hit(self, key_id: str, per_minute: int) -> RateState: ...
 
+    def look(self, key_id: str, per_minute: int) -> RateState: ...
+
 
 class Limits(Protocol):
     """What `open_limits` returns. `degraded`: several processes should share limits, and now do not."""

@@ -1,7 +1,9 @@
 """Connections to upstreams: a pool each, one deadline over DNS, TCP and TLS, and no stale connection used again."""
 
+import re
 import ssl
 import time
+from contextvars import ContextVar
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,11 @@ from relay.core.targets import Target
 
 # A connection that slept longer may have been dropped on the way without a word.
 POOLED_SECONDS_MAX = 30.0
+# http.client's own bounds (100 fields of 64 KiB each) would let 6 MiB in.
+HEAD_BYTES_MAX = 262_144
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*)?\r?\n")
+HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r?\n")
+_connect_until: ContextVar[float] = ContextVar("connect_until", default=float("inf"))
 
 
 class ConnectDeadline(gevent.Timeout):  # type: ignore[misc]
@@ -61,45 +68,62 @@ def _pool_classes(connect_seconds_max: float) -> dict[str, type]:
     return {"http": PlainPool, "https": SecurePool}
 
 
+def begin_connecting(seconds_max: float) -> None:
+    """From now on this greenlet's attempts to connect have `seconds_max` together."""
+    _connect_until.set(time.monotonic() + seconds_max)
+
+
 class _Lines:
-    """A reader of lines that remembers the last one."""
+    """Reads the lines of a head, and refuses what http.client would take in its stride: it skips broken lines with all
+    that follows them, takes the end of the connection for the end of the head, and reads interim answers for ever.
+    """
 
     def __init__(self, reader: Any) -> None:
-        self.reader, self.last = reader, b""
+        self.reader = reader
+        self._bytes_left = HEAD_BYTES_MAX
+        self._expected = STATUS_LINE
 
     def readline(self, limit: int = -1) -> bytes:
-        self.last = self.reader.readline(limit)
-        return self.last
+        line: bytes = self.reader.readline(limit)
+        self._bytes_left -= len(line)
+        if self._bytes_left < 0:
+            raise HTTPException("the head is too long")
+        if line in (b"\r\n", b"\n") and self._expected is HEADER_LINE:
+            self._expected = STATUS_LINE
+        elif not self._expected.fullmatch(line):
+            raise HTTPException("the head is broken")
+        else:
+            self._expected = HEADER_LINE
+        return line
 
     def close(self) -> None:
         self.reader.close()
 
 
-class _WholeHead(HTTPResponse):
-    """http.client takes the end of the connection for the end of the head; half a head must not be an answer."""
+class _StrictHead(HTTPResponse):
+    """http.client's response with a head that is whole and clean."""
 
     def begin(self) -> None:
-        lines = _Lines(self.fp)
-        self.fp = lines  # type: ignore[assignment]
+        lines: Any = _Lines(self.fp)
+        self.fp = lines
         try:
             super().begin()
         finally:
-            self.fp = lines.reader if self.fp is lines else self.fp  # type: ignore[comparison-overlap]
-        if lines.last not in (b"\r\n", b"\n"):
-            raise HTTPException("the head was cut")
+            if self.fp is lines:
+                self.fp = lines.reader
 
 
 class _Pooled:
     """What our connections add to urllib3's."""
 
-    response_class: type[HTTPResponse] = _WholeHead
+    response_class: type[HTTPResponse] = _StrictHead
     seconds_max: float
     idle_since = 0.0
     sock: Any
 
     def connect(self) -> None:
         try:
-            with ConnectDeadline(self.seconds_max):
+            with ConnectDeadline(min(self.seconds_max, max(0.001, _connect_until.get() - time.monotonic()))):
                 super().connect()  # type: ignore[misc]
         except (HTTPError, gevent.Timeout):
             raise

@@ -21,7 +21,7 @@ from relay.core.body import BodyDecoder
 from relay.core.errors import RelayError
 from relay.core.retries import connect_delays
 from relay.core.targets import Target
-from relay.upstream.connections import ConnectDeadline, HandshakeFailed, open_pool
+from relay.upstream.connections import ConnectDeadline, HandshakeFailed, begin_connecting, open_pool
 
 AUTH_STATUSES = (401, 403)
 # One request, one answer: nothing is retried, followed, decoded or read behind our back.
@@ -99,7 +99,7 @@ class Upstreams:
         connections_max: int,
     ) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its lines hold paths and headers
-        self._head_seconds_max = first_byte_seconds_max
+        self._connect_seconds_max, self._head_seconds_max = connect_seconds_max, first_byte_seconds_max
         self._pools = {target.name: open_pool(target, connect_seconds_max, connections_max) for target in targets}
 
     @contextmanager
@@ -137,6 +137,7 @@ class Upstreams:
 
     def _attempt(self, pool: Any, request: Outgoing, url: str, headers: dict[str, str]) -> Any:
         """Connect again where nothing was sent; what was sent is never sent twice."""
+        begin_connecting(self._connect_seconds_max)
         delays = connect_delays()
         while True:
             try:

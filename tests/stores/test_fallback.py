@@ -6,6 +6,7 @@ import pytest
 
 from relay.core.errors import RelayError
 from relay.stores.fallback import Denial, Share, SharedRates, SharedSlots
+from relay.stores.rates import RateState
 from relay.stores.rates_redis import RedisRates
 from relay.stores.redis_link import RedisLink
 from relay.stores.slots import MemorySlots
@@ -64,6 +65,8 @@ def test_a_process_that_let_through_more_than_its_share_lets_nobody_through(shar
 def test_the_limit_that_is_told_is_the_keys_own(share: Share) -> None:
     state = share.hit("a", 60)
     assert (state.limit, state.remaining) == (60, 14)
+    looked = share.look("a", 60)
+    assert (looked.allowed, looked.limit, looked.remaining) == (True, 60, 14)
 
 
 def test_denial_refuses_everything_and_says_when_to_come_again() -> None:
@@ -75,6 +78,10 @@ def test_denial_refuses_everything_and_says_when_to_come_again() -> None:
         assert ("Retry-After", "1") in caught.value.headers()
         assert "x-should-retry" not in dict(caught.value.headers())
     Denial().note("a", 1)
+
+
+def test_a_look_at_what_is_denied_tells_that_nothing_is_left() -> None:
+    assert Denial().look("a", 60) == RateState(False, 60, 0, 1.0)
 
 
 class Now:
@@ -153,6 +160,16 @@ def test_rates_are_redis_as_long_as_it_answers_and_then_the_rest_of_the_share(li
     assert sum(rates.hit("b", 60).allowed for _ in range(60)) == 15
     link.mend()
     assert sum(rates.hit("a", 60).allowed for _ in range(60)) == 50
+
+
+def test_a_look_never_fails(link: RedisLink) -> None:
+    rates = SharedRates(RedisRates(link), Denial())
+    rates.hit("a", 60)
+    assert rates.look("a", 60).remaining == 59
+    link.close()
+    assert rates.look("a", 60).remaining == 0
+    rates.fallback = Share(MemorySlots(), PROCESSES)
+    assert rates.look("a", 60).remaining == 15
 
 
 def test_a_request_that_redis_refuses_is_not_noted(link: RedisLink) -> None:

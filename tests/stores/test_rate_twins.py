@@ -41,6 +41,21 @@ def test_exactly_as_many_pass_as_may(rates: Rates) -> None:
     assert [rates.hit("a", 60).allowed for _ in range(100)] == [True] * 60 + [False] * 40
 
 
+def test_a_look_counts_nothing(rates: Rates) -> None:
+    assert [outline(rates.look("a", 2)) for _ in range(5)] == [(True, 2, 2)] * 5
+    assert rates.look("a", 2).reset_seconds == 0
+    states = [rates.hit("a", 2), rates.look("a", 2), rates.hit("a", 2), rates.look("a", 2), rates.hit("a", 2)]
+    assert [outline(state) for state in states] == [
+        (True, 2, 1),
+        (True, 2, 1),
+        (True, 2, 0),
+        (False, 2, 0),
+        (False, 2, 0),
+    ]
+    assert 60 - 1 <= rates.look("a", 2).reset_seconds <= 60
+    assert outline(rates.look("a", 1)) == (False, 1, 0)
+
+
 def test_keys_do_not_share_a_window(rates: Rates) -> None:
     assert rates.hit("a", 1).allowed
     assert rates.hit("b", 1).allowed

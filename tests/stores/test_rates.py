@@ -88,6 +88,15 @@ def test_a_key_that_is_not_used_takes_no_memory(rates: MemoryRates, clock: Clock
     assert hit(rates, clock, 120, 10_000, "busy").remaining == 10_000 - 1001
 
 
+def test_a_key_that_was_only_looked_at_takes_no_memory(rates: MemoryRates, clock: Clock) -> None:
+    hit(rates, clock, 0, 5, "a")
+    clock.now = START + 61
+    assert rates.look("a", 5) == RateState(True, 5, 5, 0.0)
+    assert rates.look("b", 5) == RateState(True, 5, 5, 0.0)
+    hit(rates, clock, 61, 5, "c")
+    assert list(rates._windows) == ["c"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 40), st.sampled_from("ab")), max_size=40), st.integers(1, 5))
 def test_no_60_seconds_ever_hold_more_than_is_allowed(steps: list[tuple[float, str]], per_minute: int) -> None:

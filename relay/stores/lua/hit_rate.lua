@@ -1,7 +1,8 @@
 -- Count one request of a key, if it still fits into the window: the moving window of the `limits` library, whose own
 -- scripts stand in for the two markers below. They are asked here with the server's clock, which all processes share,
 -- where the library would send each process's own.
--- KEYS[1] the list of the key's requests, newest first. ARGV: how many may be in a window, the window in seconds.
+-- KEYS[1] the list of the key's requests, newest first. ARGV: how many may be in a window, the window in seconds, and
+-- 'hit', or 'look' to count nothing.
 -- Returns whether it was counted (1 or 0), how many are in the window, and seconds until the oldest leaves it.
 local function acquire(KEYS, ARGV)
     --[[ acquire ]]
@@ -20,7 +21,7 @@ if newest and tonumber(newest) > now + seconds then
     redis.call('DEL', KEYS[1])
 end
 
-local counted = acquire(KEYS, {now, limit, seconds, 1})
+local counted = ARGV[3] == 'hit' and acquire(KEYS, {now, limit, seconds, 1})
 local within = window(KEYS, {now - seconds, limit})
 local reset = within and math.min(within[1] + seconds - now, seconds) or 0
 return {counted and 1 or 0, within and within[2] or 0, tostring(reset)}
