@@ -1,7 +1,6 @@
 """Sees that a caller has left: end of stream or reset on its socket, also a half-close, also while nothing is sent."""
 
 import select
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ def has_left(descriptor: int) -> bool:
 
 def was_reset(sock: Any) -> bool:
     """Whether an end that TLS reported was a reset: the connection is over in both directions, and we ended neither."""
-    if not isinstance(sock, ssl.SSLSocket):  # a plain socket raises
+    if not hasattr(sock, "pending"):  # a plain socket raises
         return False
     poll = get_original("select", "poll")()
     poll.register(sock.fileno(), 0)

@@ -104,13 +104,14 @@ class _StrictHead(HTTPResponse):
     """http.client's response with a head that is whole and clean."""
 
     def begin(self) -> None:
-        lines: Any = _Lines(self.fp)
+        reader: Any = self.fp
+        lines: Any = _Lines(reader)
         self.fp = lines
         try:
             super().begin()
         finally:
             if self.fp is lines:
-                self.fp = lines.reader
+                self.fp = reader
 
 
 class _Pooled:

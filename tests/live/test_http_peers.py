@@ -95,7 +95,7 @@ def test_a_request_sent_during_a_stream_waits_for_its_end(
     upstream: ScriptedUpstream, caller: RawCaller, key: str, owed: Owed
 ) -> None:
     owed.requests = 2
-    upstream.answer(saying(chat_stream("one", "two"), pause_seconds=0.3))
+    upstream.answer(saying(chat_stream("one", "two"), pause_seconds=0.1))
     caller.send(request(key))
     assert caller.read_head()[0] == 200
     caller.read_until(b"one")

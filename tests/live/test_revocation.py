@@ -157,37 +157,29 @@ def test_a_revoked_key_ends_a_stream_that_opened_before_its_upstream_answered(
     assert (owed.line()["end"], owed.line()["status"]) == ("revoked", 200)
 
 
-def test_a_revoked_key_is_refused(upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed) -> None:
-    owed.requests = None
-    with RawCaller(relay.port, key=own_key.secret) as caller:
-        assert lists_models(caller, own_key.secret) == 200
-        revoked = own_key.revoke()
-        until(lambda: lists_models(caller, own_key.secret) == 401, IN_FORCE_SECONDS_MAX, "the refusal")
-        assert_within(IN_FORCE_SECONDS_MAX, revoked)
-        assert lists_models(caller, own_key.secret) == 401
-
-
 def test_both_keys_of_a_rotation_hold_while_they_overlap_and_one_revocation_ends_both(
     upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed
 ) -> None:
     owed.requests = None
-    new = own_key.rotate("1h")
+    keys = [own_key.secret, own_key.rotate("1h")]
     with RawCaller(relay.port) as caller:
-        assert [lists_models(caller, key) for key in (own_key.secret, new)] == [200, 200]
-        own_key.revoke()
-        until(lambda: [lists_models(caller, key) for key in (own_key.secret, new)] == [401, 401], IN_FORCE_SECONDS_MAX)
+        assert [lists_models(caller, key) for key in keys] == [200, 200]
+        revoked = own_key.revoke()
+        until(lambda: [lists_models(caller, key) for key in keys] == [401, 401], IN_FORCE_SECONDS_MAX, "the refusal")
+        assert_within(IN_FORCE_SECONDS_MAX, revoked)
 
 
-@pytest.mark.parametrize("overlap", ["0", "2s"])
 def test_the_old_key_of_a_rotation_ends_with_the_overlap(
-    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed, overlap: str
+    upstream: ScriptedUpstream, relay: RelayProcess, own_key: OwnKey, owed: Owed
 ) -> None:
     owed.requests = None
+    other = OwnKey(relay, "no overlap", relay.create_key("no overlap", rpm=1_000_000))
     with RawCaller(relay.port) as caller:
-        assert lists_models(caller, own_key.secret) == 200
-        new = own_key.rotate(overlap)
-        until(lambda: lists_models(caller, own_key.secret) == 401, 2 + IN_FORCE_SECONDS_MAX, "the old key's end")
-        assert lists_models(caller, new) == 200
+        assert [lists_models(caller, old.secret) for old in (own_key, other)] == [200, 200]
+        new = [own_key.rotate("2s"), other.rotate("0")]
+        until(lambda: lists_models(caller, other.secret) == 401, IN_FORCE_SECONDS_MAX, "the end without overlap")
+        until(lambda: lists_models(caller, own_key.secret) == 401, 2 + IN_FORCE_SECONDS_MAX, "the overlap's end")
+        assert [lists_models(caller, key) for key in new] == [200, 200]
 
 
 def lists_models(caller: RawCaller, key: str) -> int:
