@@ -2,7 +2,7 @@
 PYTHON ?= python3
 NODE := tests/live/node
 # Debian packages that the live tests start for themselves; written as program:package.
-DEBIAN := /usr/sbin/nginx:nginx /usr/lib/postgresql/15/bin/postgres:postgresql
+DEBIAN := /usr/sbin/nginx:nginx /usr/lib/postgresql/15/bin/postgres:postgresql /usr/bin/redis-server:redis-server
 
 .PHONY: run test check soak clean setup system
 

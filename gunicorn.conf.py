@@ -14,12 +14,18 @@ from pathlib import Path  # noqa: E402
 chdir = str(Path(__file__).parent)  # the relay starts from any directory
 sys.path.insert(0, chdir)
 
+from config.figures import drop_figures, share_figures  # noqa: E402
 from config.settings import ConfigError, load  # noqa: E402
 
 try:
     _settings = load()
 except ConfigError as error:
     raise SystemExit("\n".join(["The configuration is refused:", *error.problems])) from None
+
+if _settings.server.workers > 1:  # before prometheus_client is imported, which looks at it once
+    _figures = share_figures()
+
+from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
 bind = _settings.server.bind
 workers = _settings.server.workers
@@ -64,6 +70,18 @@ def when_ready(server):
 def _pass_on_hangup(server):
     for pid in list(server.WORKERS):
         os.kill(pid, signal.SIGHUP)
+
+
+def child_exit(server, worker):
+    """The figures of a worker that is gone no longer count as its present."""
+    if _settings.server.workers > 1:
+        mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """The workers' files go with the server."""
+    if _settings.server.workers > 1:
+        drop_figures(_figures)
 
 
 def worker_exit(server, worker):

@@ -28,11 +28,10 @@ from relay.probe import Probe
 from relay.pump.pump import Pump
 from relay.pump.stream import Bounds
 from relay.pump.sweep import NEVER, Sweep
-from relay.stores.database import open_database
+from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.ledger import Ledger
-from relay.stores.rates import MemoryRates
-from relay.stores.slots import MemorySlots
+from relay.stores.shared import TEND_SECONDS, Limits, open_limits
 from relay.upstream.upstreams import Upstreams
 
 # How long a worker that ends may wait for whoever reads its log.
@@ -53,9 +52,10 @@ class Relay:
     targets: list[Target]
     routing: Routing
     gate: Gate
-    slots_held: Callable[[str], int]
+    limits: Limits
     upstreams: Upstreams
     accountant: Accountant
+    keys: KeyStore
     ledger: Ledger
     metrics: Metrics
     bookkeeper: Bookkeeper
@@ -71,7 +71,20 @@ class Relay:
         self.loop.stop()
         with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
             self.bookkeeper.flush()
+            self.limits.close()
         self.log.flush(LAST_LINES_SECONDS_MAX)
+
+    def has_stores(self) -> bool:
+        """Whether keys can be looked up."""
+        try:
+            self.keys.revoked_among({"key_none"})
+        except StoreError:
+            return False
+        return True
+
+    def slots_held(self, key_id: str) -> int:
+        """Number of slots that the key holds now."""
+        return self.limits.slots.held(key_id)
 
     def flow_for(self, request: Any, upstream: Any) -> Flow:
         """Return what the answer's body means."""
@@ -105,20 +118,25 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     probe = Probe(_question(settings, targets, upstreams), settings.health.probe_seconds)
     watch = RevocationWatch(keys, pump.keys_in_use, pump.revoke)
 
-    slots = MemorySlots()
+    limits = open_limits(
+        settings.stores.redis_url, settings.server.workers, settings.limits.on_store_error, log.failure
+    )
     ledger = Ledger(database)
     bookkeeper = Bookkeeper(ledger.write, log.failure)
-    metrics = Metrics([route.path for route in ROUTES], settings.models.prices)
+    metrics = Metrics([route.path for route in ROUTES], settings.models.prices, settings.server.workers)
     lifecycle = Lifecycle(pump, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload)
     metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(lifecycle.busy))
     metrics.gauge("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped)
     metrics.gauge("relay_usage_write_errors", "Failed writes to the ledger", lambda: bookkeeper.write_errors)
+    metrics.gauge("relay_limits_degraded", "Limits are not shared although they should be", lambda: limits.degraded)
     metrics.gauge("relay_upstream_latency_ms", "The upstream as last measured", lambda: probe.health.latency_ms or 0.0)
 
     def start() -> None:
         loop.once("tables", database.create_tables)
         loop.every(CACHE_SECONDS, "revocation", watch.look)
         loop.every(TURN_SECONDS, "ledger", bookkeeper.flush)
+        loop.every(TURN_SECONDS, "metrics", metrics.refresh)
+        loop.every(TEND_SECONDS, "limits", limits.tend)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
     return Relay(
@@ -126,10 +144,11 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         authenticator=Authenticator(keys),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
-        gate=Gate(slots, MemoryRates()),
-        slots_held=slots.held,
+        gate=Gate(limits.slots, limits.rates),
+        limits=limits,
         upstreams=upstreams,
         accountant=Accountant(log.write, log.failure, settings.models.prices, bookkeeper.enter, metrics.observe),
+        keys=keys,
         ledger=ledger,
         metrics=metrics,
         bookkeeper=bookkeeper,
@@ -150,6 +169,7 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     targets = _targets(settings) if not (settings.uses_demo and relay.settings.uses_demo) else relay.targets
     upstreams = _upstreams(settings, targets)
     relay.pump.bound(_bounds(settings), settings.stream.early_open_seconds)
+    relay.limits.fall_back(settings.limits.on_store_error)
     relay.probe.ask = _question(settings, targets, upstreams)
     return replace(
         relay,

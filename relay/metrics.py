@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from relay.core.usage import Usage
 
@@ -34,10 +35,11 @@ class Observed(Protocol):
 
 
 class Metrics:
-    """One per worker, with a registry of its own."""
+    """One per worker, with a registry of its own. Several `workers` write into files; any of them reads all."""
 
-    def __init__(self, routes: Collection[str], models: Collection[str]) -> None:
-        self._routes, self._models = frozenset(routes), frozenset(models)
+    def __init__(self, routes: Collection[str], models: Collection[str], workers: int = 1) -> None:
+        self._routes, self._models, self._workers = frozenset(routes), frozenset(models), workers
+        self._kept: list[tuple[Gauge, Callable[[], float]]] = []
         self.registry = CollectorRegistry()
         self._requests = self._counter("relay_requests", "Requests answered", "route", "status", "end")
         self._refusals = self._counter("relay_refusals", "Requests that the relay refused", "code")
@@ -53,8 +55,14 @@ class Metrics:
         )
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Publish a figure that somebody else keeps."""
-        Gauge(name, text, registry=self.registry).set_function(read)
+        """Publish a figure that somebody else keeps; of several workers the sum."""
+        gauge = Gauge(name, text, registry=self.registry, multiprocess_mode="livesum")
+        self._kept.append((gauge, read))
+
+    def refresh(self) -> None:
+        """Take down the figures that others keep, for whichever worker is asked; called every second."""
+        for gauge, read in self._kept:
+            gauge.set(read())
 
     def observe(self, record: Observed, ended_at: float) -> None:
         """Count one request."""
@@ -67,7 +75,12 @@ class Metrics:
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
-        return generate_latest(self.registry)
+        self.refresh()
+        if self._workers == 1:
+            return generate_latest(self.registry)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)
 
     def _observe_answer(self, record: Observed, ended_at: float) -> None:
         model = record.model if record.model in self._models else "other"

@@ -23,9 +23,11 @@ def live() -> flask.Response:
 
 
 def ready() -> flask.Response:
-    """Whether new requests should come here: not while draining. An upstream that is down does not make us unready."""
+    """Whether new requests should come here: not while draining, nor without the keys. The upstream does not count."""
     if current_relay().lifecycle.draining:
         return _answer({"status": "draining"}, 503)
+    if not current_relay().has_stores():
+        return _answer({"status": "store_unavailable"}, 503)
     return _answer({"status": "ready"}, 200)
 
 
@@ -33,7 +35,8 @@ def health() -> flask.Response:
     """The upstream as last measured: 200 with its latency in milliseconds, or 503 with what is wrong."""
     measured = current_relay().probe.health
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    checks = {"upstream": measured.error or "ok"}
+    limits = "degraded" if current_relay().limits.degraded else "ok"
+    checks = {"upstream": measured.error or "ok", "limits": limits}
     if measured.latency_ms is None:
         return _answer({"status": "unhealthy", "error": measured.error, "timestamp": at, "checks": checks}, 503)
     return _answer({"status": "healthy", "latency": measured.latency_ms, "timestamp": at, "checks": checks}, 200)

@@ -98,3 +98,12 @@ def test_the_slots_of_a_killed_process_are_back_within_15_seconds_and_not_at_onc
     assert time.monotonic() - killed_at > LEASE_SECONDS / 2
     assert max(each["live_max"] for each in outcomes(others)) == 3
     assert slots.held("a") == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("run", range(20))
+def test_each_of_twenty_runs_is_exact(run: int, start: Start, redis: RedisServer, link: RedisLink) -> None:
+    test_of_ten_times_as_many_hits_from_each_process_exactly_the_limit_passes(start)
+    test_slots_are_never_more_than_there_may_be_and_all_come_back(start, redis, link)
+    redis.client.flushall()
+    test_the_slots_of_a_killed_process_are_back_within_15_seconds_and_not_at_once(start, redis, link)

@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from config.schema import Server
+from relay.stores.database import StoreError
 from tests.house import House
 from tests.live.bench.scripts import answering, error_answer
 from tests.live.bench.upstream import ScriptedUpstream
@@ -40,7 +41,7 @@ def test_a_measured_upstream_is_told_with_its_latency(
     assert answer.status_code == 200
     assert answer.json is not None
     assert answer.json.keys() == {"status", "latency", "timestamp", "checks"}
-    assert (answer.json["status"], answer.json["checks"]) == ("healthy", {"upstream": "ok"})
+    assert (answer.json["status"], answer.json["checks"]) == ("healthy", {"upstream": "ok", "limits": "ok"})
     assert 0 < answer.json["latency"] < 5000
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", answer.json["timestamp"])
     assert len(upstream.requests) == asked, "a health check asked the upstream"
@@ -75,3 +76,16 @@ def test_the_routes_are_below_the_prefix_too(build: Callable[..., House]) -> Non
     stranger = build(server=Server(path_prefix="/sse")).app.test_client()
     for path in ("/health/live", "/health/ready", "/health"):
         assert stranger.get("/sse" + path).status_code == stranger.get(path).status_code != 404
+
+
+def test_without_its_keys_the_relay_is_not_ready(
+    stranger: FlaskClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stranger.get("/health/ready").status_code == 200
+
+    def gone(key_ids: set[str]) -> set[str]:
+        raise StoreError("database: gone")
+
+    monkeypatch.setattr(house.relay.keys, "revoked_among", gone)
+    answer = stranger.get("/health/ready")
+    assert (answer.status_code, answer.json) == (503, {"status": "store_unavailable"})
