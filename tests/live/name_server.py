@@ -20,6 +20,7 @@ def getaddrinfo(host, *args, **kwargs):
         if number <= int(times):
             sleep(float(seconds))
             raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
+        host = (here / "address").read_text()
     return real(host, *args, **kwargs)
 
 _socket.getaddrinfo = getaddrinfo
@@ -27,14 +28,15 @@ _socket.getaddrinfo = getaddrinfo
 
 
 class NameServer:
-    """Knows `localhost`, or fails for it after some seconds."""
+    """Says where `localhost` is, or fails for it after some seconds."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         (directory / "sitecustomize.py").write_text(NAME_SERVER)
         self.work()
 
-    def work(self) -> None:
+    def work(self, address: str = "127.0.0.1") -> None:
+        (self.directory / "address").write_text(address)
         self.fail(0, times=0)
 
     def fail(self, seconds: float, times: int = 1000) -> None:
