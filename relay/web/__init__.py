@@ -15,6 +15,7 @@ from relay.core.errors import RelayError
 from relay.web import cors, errors, metrics, proxy, status, usage
 from relay.web.current import KeepStartResponse, current_relay
 
+_PORT = re.compile(r":[0-9]{1,5}\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 
 
@@ -30,7 +31,9 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _limit_bodies(app, settings)
     app.before_request(_open_record)
     if settings.server.trusted_hosts:
-        app.before_request(partial(_refuse_other_hosts, frozenset(settings.server.trusted_hosts)))
+        app.before_request(
+            partial(_refuse_other_hosts, frozenset(host.lower() for host in settings.server.trusted_hosts))
+        )
     if settings.server.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.server.trusted_proxies)  # type: ignore[method-assign]
     app.after_request(_add_common_headers)
@@ -78,7 +81,8 @@ def _open_record() -> None:
 
 def _refuse_other_hosts(trusted: frozenset[str]) -> None:
     """Against DNS rebinding: a page that has its own name resolve to us is not served."""
-    if flask.request.host.rpartition(":")[0] not in trusted and flask.request.host not in trusted:
+    sent = flask.request.environ.get("HTTP_HOST", "").lower()  # not request.host, which is never empty
+    if sent not in trusted and _PORT.sub("", sent) not in trusted:
         raise RelayError("misdirected_request", "This host is not served here.")
 
 

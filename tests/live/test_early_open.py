@@ -20,7 +20,7 @@ pytest_plugins = ["tests.live.shared_pairs"]
 
 HEAD_SECONDS = 2.0
 EARLY = {
-    "RELAY_STREAM__EARLY_OPEN_SECONDS": "0.3",
+    "RELAY_STREAM__EARLY_OPEN_SECONDS": "0.2",
     "RELAY_STREAM__CONNECT_SECONDS_MAX": "1.5",
     "RELAY_STREAM__FIRST_BYTE_SECONDS_MAX": str(HEAD_SECONDS),
 }
