@@ -16,18 +16,10 @@ from werkzeug.exceptions import (
 from relay.core.credentials import KeyRevoked
 from relay.core.errors import IN_STREAM, RelayError, error_object
 from relay.core.routes import SEED_CHAT
+from relay.web import german
 from relay.web.parts import too_large
 
 _FLAT_NAMES = {"missing_credentials": "MISSING_AUTH", "invalid_api_key": "INVALID_KEY"}
-_GERMAN = {
-    "missing_credentials": "Authorization Header mit Bearer-Token erforderlich",
-    "invalid_api_key": "Ungültiger API-Schlüssel",
-    "rate_limit_exceeded": "Zu viele Anfragen in dieser Minute",
-    "too_many_streams": "Zu viele gleichzeitige Anfragen",
-    "invalid_request": "Die Anfrage ist ungültig",
-    "upstream_unreachable": "Der KI-Dienst ist nicht erreichbar",
-    "upstream_timeout": "Der KI-Dienst antwortet nicht",
-}
 
 
 def init_app(app: flask.Flask) -> None:
@@ -74,8 +66,8 @@ def _is_flat() -> bool:
 
 
 def _flat(error: RelayError) -> bytes:
-    german = flask.request.accept_languages.best_match(["en", "de"], "en") == "de"
-    message = _GERMAN.get(error.code, error.message) if german else error.message
+    in_german = flask.request.accept_languages.best_match(["en", "de"], "en") == "de"
+    message = german.MESSAGES.get(error.code, error.message) if in_german else error.message
     return msgspec.json.encode({"error": _FLAT_NAMES.get(error.code, error.code.upper()), "message": message})
 
 
