@@ -155,11 +155,6 @@ def test_the_flat_shape_speaks_german_to_those_who_ask(stranger: FlaskClient, la
     assert ("erforderlich" in json.loads(answer.data)["message"]) == german
 
 
-def test_german_texts_are_for_codes_that_exist() -> None:
-    assert errors._GERMAN.keys() <= KINDS.keys()
-    assert errors._FLAT_NAMES.keys() <= KINDS.keys()
-
-
 def test_a_defect_of_ours_is_a_500_that_tells_nothing(refuses: Any, house: House) -> None:
     answer = refuses(ValueError("canary-text")).post(CHAT, json=ASK)
     assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
