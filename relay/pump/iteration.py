@@ -8,7 +8,6 @@ from typing import Any
 
 from relay.core.body import BadBody
 from relay.core.flow import Ending
-from relay.pump.departure import was_reset
 from relay.pump.source import READ_BYTES_MAX
 from relay.pump.stream import Bounds
 from relay.pump.takeover import upstream_socket
@@ -133,9 +132,7 @@ class Iteration:
         except OSError:
             self._end(self._flow.broken("reset", "upstream_disconnected"))
             return b""
-        if not data and was_reset(self._sock):
-            self._end(self._flow.broken("reset", "upstream_disconnected"))
-        elif not data:
+        if not data:
             self._end(self._flow.verdict(body_ended=self._decoder.at_eof()))
         return data
 

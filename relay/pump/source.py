@@ -72,6 +72,7 @@ class Source:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
         if self._broken is not None:
             raise self._broken
+        reset = was_reset(self._sock)  # afterwards TLS may have provoked one itself
         try:
             data: bytes = self._sock.recv(self._read_bytes_max)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -81,7 +82,7 @@ class Source:
             return None
         except ssl.SSLEOFError:  # the peer closed without close_notify; the framing tells whether that was too early
             data = b""
-        if not data and was_reset(self._sock):
+        if not data and reset:
             raise ConnectionResetError
         return data
 

@@ -131,6 +131,13 @@ class _Pooled:
         except (OSError, ValueError) as error:  # the TCP connection's own errors are HTTPErrors
             raise HandshakeFailed from error
 
+    def send(self, data: Any) -> None:
+        """urllib3 still reads the answer of an upstream that closed before it had read all; TLS must say so its way."""
+        try:
+            super().send(data)  # type: ignore[misc]
+        except ssl.SSLError as error:
+            raise BrokenPipeError from error
+
     @property
     def is_connected(self) -> bool:
         """Asked before a pooled connection is used again."""

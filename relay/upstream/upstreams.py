@@ -13,7 +13,6 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     NewConnectionError,
-    SSLError,
 )
 
 from relay.core import head
@@ -151,7 +150,7 @@ class Upstreams:
                 gevent.sleep(delay)
             except (ConnectDeadline, ConnectTimeoutError):
                 raise RelayError("upstream_connect_timeout", "The upstream did not connect in time.") from None
-            except (HandshakeFailed, SSLError):
+            except HandshakeFailed:
                 raise RelayError("upstream_tls", "A trusted TLS connection to the upstream failed.") from None
             except (HTTPError, HTTPException, OSError, ValueError):
                 raise bad_response() from None

@@ -1,14 +1,12 @@
 """A stream from an upstream on TLS, where decrypted bytes wait that no event announces."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 
 import gevent
 import pytest
 
 from relay.pump.source import Source
-from tests.pump.iterating import begin_iteration
-from tests.pump.outcomes import assert_cut, told
+from tests.pump.outcomes import assert_cut
 from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, Answering, chunk, frame, until
 from tests.pump.stage import Stage, Tls
 from tests.pump.test_stream_blocked import KIB, block
@@ -110,11 +108,3 @@ def test_a_caller_that_leaves_ends_the_connection_over_tls(stage: Make, tls: Tls
     assert upstream.sees_the_other_leave(1)
     until(lambda: made.meter.endings)
     assert made.end == "client_gone"
-
-
-def test_an_iteration_over_tls_tells_a_reset_too(stage: Make, tls: Tls) -> None:
-    with ExitStack() as opened:
-        it = begin_iteration(stage(tls=tls), opened, STREAM_HEAD + chunk(frame("a")))
-        assert next(it.body) == frame("a")
-        it.upstream.reset()
-        assert (told(it.rest_of_a_cut()), it.meter.end) == ("upstream_disconnected", "reset")
