@@ -11,6 +11,7 @@ import requests
 
 from config.settings import ConfigError, Settings, Upstream, load
 from relay.stores.database import StoreError, open_database
+from relay.stores.shared import reachable
 
 SECONDS_MAX = 5.0
 Finding = tuple[str, bool, str]
@@ -39,6 +40,9 @@ def _findings(offline: bool) -> list[Finding]:
     if offline:
         return found
     found.append(_look("database", partial(_ask_database, settings)))
+    if settings.stores.redis_url:
+        works = reachable(settings.stores.redis_url)
+        found.append(("redis", works, "takes writes" if works else "does not answer, or takes no writes"))
     if settings.uses_demo:
         return [*found, ("upstream", True, "the built-in demo")]
     path = settings.health.probe_path

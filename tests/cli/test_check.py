@@ -175,5 +175,12 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(
     assert "canary" not in done.output
 
 
+def test_a_redis_that_does_not_answer_is_told(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    done = call("check", "--json")
+    assert findings(done)["redis"] == (False, "does not answer, or takes no writes")
+    assert done.exit_code == 1
+
+
 def test_a_wrong_call_exits_2(call: Call) -> None:
     assert call("check", "--onlin").exit_code == 2

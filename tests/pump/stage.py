@@ -129,7 +129,9 @@ class Stage:
         self.sndbuf_bytes = 0
         self.served: list[gevent.Greenlet] = []
         self._callers: list[Caller] = []
-        self._worker = GeventWorker(0, os.getpid(), [], None, 30, Config(), self.log)
+        config = Config()
+        config.set("keepalive", 60)  # what closes earlier was closed by the relay
+        self._worker = GeventWorker(0, os.getpid(), [], None, 30, config, self.log)
         self._worker.wsgi = self._answer
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))

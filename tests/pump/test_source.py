@@ -193,8 +193,13 @@ def test_a_socket_that_wants_to_write_first_is_read_once_it_could(
 ) -> None:
     answer, upstream = take()
     source = Source(answer)
-    monkeypatch.setattr(Source, "_sock", Rekeyed(source._sock))
+    sock = Rekeyed(source._sock)
+    monkeypatch.setattr(Source, "_sock", sock)
     got = watched(source)
+    upstream.send(b"b")
+    until(lambda: got, 0.5)
+    sock.drop_from_the_kernel()
+    until(lambda: got == [None, b"a"], 0.5)
     upstream.send(b"b")
     until(lambda: got == [None, b"a", b"b"], 0.5)
     assert turns_during(0.05) < 30, "the writable socket kept the loop turning"

@@ -143,4 +143,5 @@ def _ask(connection: Connection, question: str) -> object:
 
 def _locks(path: Path) -> list[str]:
     held = Path("/proc/locks").read_text().splitlines()
-    return [line for line in held if f" {os.getpid()} " in line and f":{path.stat().st_ino} " in line]
+    mine = [line for line in held if f" {os.getpid()} " in line and f":{path.stat().st_ino} " in line]
+    return [line.split(":", 1)[1] for line in mine]  # without the number of the line
