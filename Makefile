@@ -18,7 +18,7 @@ check: .venv/.ready-dev
 	.venv/bin/python -m pytest -m "not live and not soak"
 
 soak: setup
-	.venv/bin/python -m pytest -m soak
+	.venv/bin/python -m pytest -m soak -o faulthandler_timeout=0
 
 clean:
 	rm -rf .venv .venv-openai1 $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -95,7 +95,7 @@ class Gate:
 def _limit_headers(state: RateState) -> list[tuple[str, str]]:
     """The SDKs' headers and the IETF draft's (draft-ietf-httpapi-ratelimit-headers)."""
     reset = f"{max(0.001, state.reset_seconds):.3f}s"
-    whole = -int(-state.reset_seconds // 1)
+    whole = min(60, -int(-state.reset_seconds // 1))
     return [
         ("x-ratelimit-limit-requests", str(state.limit)),
         ("x-ratelimit-remaining-requests", str(state.remaining)),

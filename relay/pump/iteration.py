@@ -99,7 +99,8 @@ class Iteration:
             out: bytes = flow.feed(decoder.feed(data))
         except BadBody as error:
             rescued: bytes = flow.feed(error.payload)
-            self._end(flow.broken("truncated", "upstream_bad_response"))
+            whole = flow.verdict(body_ended=False) if flow.terminal else None
+            self._end(whole or flow.broken("truncated", "upstream_bad_response"))
             return rescued
         except Exception as error:
             self._exchange.meter.failed(error)

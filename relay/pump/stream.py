@@ -42,16 +42,8 @@ def guarded(callback: "Callable[Concatenate[Stream, P], None]") -> "Callable[Con
     def call(self: "Stream", *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             callback(self, *args, **kwargs)
-        except CallerGone:
-            self._end(Ending("client_gone"))
-        except BadBody as error:
-            self._rescue(error.payload)
-            self._end(self._flow.broken("truncated", "upstream_bad_response"))
-        except OSError:
-            self._end(self._flow.broken("reset", "upstream_disconnected"))
         except BaseException as error:
-            self.failure = error
-            self._end(self._flow.broken("truncated", "internal_error"))
+            self._fail(error)
 
     return call  # type: ignore[return-value]
 
@@ -164,14 +156,29 @@ class Stream:
         elif flow.terminal or decoder.ended:
             self._end(flow.verdict(body_ended=decoder.ended))
 
+    def _fail(self, error: BaseException) -> None:
+        """Say whose fault it was; a defect of ours is told as such."""
+        if isinstance(error, CallerGone):
+            self._end(Ending("client_gone"))
+        elif isinstance(error, BadBody):
+            self._rescue(error.payload)
+        elif isinstance(error, OSError):
+            self._end(self._flow.broken("reset", "upstream_disconnected"))
+        else:
+            self.failure = error
+            self._end(self._flow.broken("truncated", "internal_error"))
+
     def _rescue(self, payload: bytes) -> None:
-        """Deliver what came whole before the upstream broke its framing."""
+        """Deliver what came whole before the upstream broke its framing; what is complete then is complete."""
         try:
             out = self._flow.feed(payload)
             if out:
                 self._deliver(out)
-        except CallerGone:
-            self._end(Ending("client_gone"))
+        except BaseException as error:
+            self._fail(error)
+        if self._flow.terminal:
+            self._end(self._flow.verdict(body_ended=False))
+        self._end(self._flow.broken("truncated", "upstream_bad_response"))
 
     def _deliver(self, out: bytes) -> None:
         now = time.monotonic()

@@ -129,6 +129,12 @@ def test_a_reset_right_behind_the_head_is_told_like_any_other(iterate: Iterate) 
     assert (told(it.rest_of_a_cut()), it.meter.end) == ("upstream_disconnected", "reset")
 
 
+def test_what_the_same_read_brought_before_a_bad_chunk_is_handed_out(iterate: Iterate) -> None:
+    it = iterate(STREAM_HEAD + chunk(frame("a")) + b"no size\r\n")
+    rest = it.rest_of_a_cut()
+    assert (rest.startswith(frame("a")), told(rest)) == (True, "upstream_bad_response")
+
+
 def test_a_json_answer_that_is_cut_ends_without_a_word(iterate: Iterate) -> None:
     it = iterate(JSON_HEAD + b'{"a"')
     it.upstream.close()

@@ -103,6 +103,11 @@ def test_only_bytes_that_are_taken_count_as_progress(ends: Ends, sink: Sink) -> 
     until(lambda: sink.taken_at > blocked_at)
 
 
+def test_the_time_without_progress_begins_with_the_write_that_did_not_fit(sink: Sink) -> None:
+    sink.write(BLOCK, 7.0)
+    assert (bool(sink.pending), sink.taken_at) == (True, 7.0)
+
+
 def settle(sink: Sink) -> None:
     """The kernel goes on for a moment, even when nobody reads."""
     pending = b""

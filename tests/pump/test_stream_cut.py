@@ -7,7 +7,7 @@ import gevent
 import pytest
 
 from tests.pump.outcomes import assert_cut, failing_flow, told
-from tests.pump.partners import LAST_CHUNK, STREAM_HEAD, chunk, frame
+from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, chunk, frame
 from tests.pump.stage import FRAME_BYTES_MAX, KEY, Stage, Streaming
 
 
@@ -90,6 +90,21 @@ def test_flow_is_cut_at_a_chunk_that_is_none(streaming: Streaming) -> None:
     assert_cut(stage, caller, "truncated", "upstream_bad_response", before=frame("a"))
 
 
+def test_what_the_same_read_brought_before_a_bad_chunk_is_delivered(streaming: Streaming) -> None:
+    stage, caller, upstream = streaming()
+    upstream.send(chunk(frame("a")) + chunk(b"data: unfinished") + b"no size\r\n")
+    assert_cut(stage, caller, "truncated", "upstream_bad_response", before=frame("a"))
+
+
+def test_a_bad_chunk_behind_the_terminal_frame_does_not_spoil_the_answer(streaming: Streaming) -> None:
+    """However the bytes were split: in a read of its own it would come too late to be seen."""
+    stage, caller, upstream = streaming()
+    upstream.send(chunk(frame("a")) + chunk(DONE) + b"no size\r\n")
+    caller.until(b"\n\n\r\n0\r\n\r\n")
+    assert (caller.body, caller.is_whole, stage.end) == (frame("a") + DONE, True, "done")
+    assert upstream.sees_the_other_leave(2)
+
+
 def test_flow_is_cut_from_another_greenlet(streaming: Streaming) -> None:
     stage, caller, upstream = streaming()
     upstream.say(frame("a"))
@@ -124,6 +139,16 @@ def test_a_callback_that_raises_ends_the_stream(stage: Callable[..., Stage], wit
         upstream.say(b"fail")
     assert_cut(made, caller, "truncated", "internal_error")
     assert [str(failure) for failure in made.meter.failures] == ["feed"]
+
+
+def test_a_failure_over_what_came_before_a_bad_chunk_ends_the_stream(stage: Callable[..., Stage]) -> None:
+    made = stage()
+    made.flow_for = failing_flow
+    caller = made.caller()
+    upstream = made.begin(caller)
+    upstream.send(chunk(b"fail") + b"no size\r\n")
+    caller.to_the_end()
+    assert (caller.is_whole, made.closed, made.end) == (False, 1, "truncated")
 
 
 def test_a_timed_callback_that_raises_ends_the_stream(stage: Callable[..., Stage]) -> None:
