@@ -96,16 +96,16 @@ class Iteration:
     def _take(self, data: bytes) -> bytes:
         flow, decoder = self._flow, self._decoder
         try:
-            out: bytes = flow.feed(decoder.feed(data))
-        except BadBody as error:
-            rescued: bytes = flow.feed(error.payload)
-            whole = flow.verdict(body_ended=False) if flow.terminal else None
-            self._end(whole or flow.broken("truncated", "upstream_bad_response"))
-            return rescued
+            payload, is_broken = self._decoded(data)
+            out: bytes = flow.feed(payload)
         except Exception as error:
             self._exchange.meter.failed(error)
             self._end(flow.broken("truncated", "internal_error"))
             return b""
+        if is_broken:  # what was complete before is complete
+            whole = flow.verdict(body_ended=False) if flow.terminal else None
+            self._end(whole or flow.broken("truncated", "upstream_bad_response"))
+            return out
         if decoder.ended and flow.ends_with_its_body:  # complete with its last byte: the slot must be free before that
             verdict = flow.verdict(body_ended=True)
             self._end(Ending(verdict.end, out + verdict.last, verdict.whole))
@@ -115,6 +115,13 @@ class Iteration:
         elif flow.terminal or decoder.ended:
             self._end(flow.verdict(body_ended=decoder.ended))
         return out
+
+    def _decoded(self, data: bytes) -> tuple[bytes, bool]:
+        """Payload, and whether the upstream broke its framing behind it."""
+        try:
+            return self._decoder.feed(data), False
+        except BadBody as error:
+            return error.payload, True
 
     def _silence(self, idle_seconds: float) -> bytes:
         if idle_seconds >= self._bounds.idle_seconds_max:

@@ -182,3 +182,9 @@ def test_the_meter_is_told_of_every_byte_before_the_exchange_is_closed(iterate: 
     it.rest()
     assert begun_at <= it.meter.first_at < begun_at + 0.09
     assert it.meter.bytes_out == len(frame("a") + frame("b") + DONE)
+
+
+def test_a_flow_that_fails_over_what_came_before_a_bad_chunk_is_told_as_a_cut(iterate: Iterate) -> None:
+    it = iterate(STREAM_HEAD + chunk(b"fail") + b"no size\r\n", flow=failing_flow)
+    it.rest_of_a_cut()
+    assert (it.meter.endings[0].end, len(it.meter.failures), len(it.closed)) == ("truncated", 1, 1)
