@@ -8,6 +8,7 @@ import functools  # noqa: E402
 import math  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
+import socket  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -65,6 +66,18 @@ def post_worker_init(worker):
 def when_ready(server):
     """SIGHUP goes on to the workers, which swap their configuration in place; gunicorn would end them."""
     server.handle_hup = functools.partial(_pass_on_hangup, server)
+    for listener in server.LISTENERS:
+        _bound_connections(listener.sock)
+
+
+def _bound_connections(sock):
+    """Every accepted connection inherits this: what the kernel keeps for a caller that does not read, and when it gives
+    such a caller up, whatever was being sent. The relay's own deadline for streams comes first.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _settings.stream.pending_bytes_max)
+    if sock.family != socket.AF_UNIX:
+        milliseconds = math.ceil((_settings.stream.slow_reader_seconds_max + 5) * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def _pass_on_hangup(server):

@@ -4,7 +4,7 @@ import time
 from _queue import SimpleQueue  # the native one: it never touches a greenlet
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gevent
 from gevent.monkey import get_original
@@ -54,7 +54,10 @@ class Loop:
 
     def in_thread(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a native thread while the loop goes on; return or raise what it returns or raises."""
-        return self._threads.apply(work, args, kwargs)  # type: ignore[no-any-return]
+        result, error = self._threads.apply(_outcome, (work, args, kwargs))
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
 
     def deadline(self, seconds: float, error: BaseException) -> AbstractContextManager[object]:
         """Return a context that raises `error` when it takes longer than `seconds`."""
@@ -83,3 +86,11 @@ class Loop:
             work()
         except Exception as error:
             self._report(name, error)
+
+
+def _outcome(work: Callable[..., T], args: Any, kwargs: Any) -> tuple[T | None, Exception | None]:
+    """What it returned or raised; gevent's thread pool would print every failure, expected or not."""
+    try:
+        return work(*args, **kwargs), None
+    except Exception as error:
+        return None, error

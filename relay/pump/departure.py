@@ -14,6 +14,18 @@ _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _READ = 1
 
 
+class CallerGone(BaseException):
+    """The caller left. Not an Exception: no library on the way may take it for a failure of its own."""
+
+    end = "client_gone"
+
+
+class CallerSlow(CallerGone):
+    """The caller is there but takes nothing, for too long."""
+
+    end = "client_slow"
+
+
 def has_left(descriptor: int) -> bool:
     """Whether the peer of this socket closed or reset it; asks the kernel, reads nothing."""
     poll = get_original("select", "poll")()

@@ -8,9 +8,8 @@ from typing import Any
 
 from relay.core.body import BadBody
 from relay.core.flow import Ending
-from relay.pump.source import READ_BYTES_MAX
+from relay.pump.source import Source
 from relay.pump.stream import Bounds
-from relay.pump.takeover import upstream_socket
 
 
 class Truncated(Exception):
@@ -25,8 +24,8 @@ class Iteration:
 
     def __init__(self, exchange: Any, bounds: Bounds) -> None:
         self._exchange, self._flow, self._bounds = exchange, exchange.flow, bounds
-        self._decoder = exchange.upstream.decoder
-        self._sock: Any = None
+        self._source = Source(exchange.upstream)
+        self._decoder = self._source.decoder
         self._ending: Ending | None = None
         self._first_at = 0.0
         self._bytes_out = 0
@@ -70,7 +69,7 @@ class Iteration:
 
     def _until_ended(self) -> Iterator[bytes]:
         begun_at = read_at = time.monotonic()
-        data = self._first_read()
+        data: bytes | None = self._source.buffered
         while True:
             if data is not None:
                 read_at = time.monotonic()
@@ -84,14 +83,6 @@ class Iteration:
             if self._ending is not None:
                 return
             data = self._read()
-
-    def _first_read(self) -> bytes | None:
-        try:
-            self._sock, buffered = upstream_socket(self._exchange.upstream.response)
-            return buffered
-        except OSError:
-            self._end(self._flow.broken("reset", "upstream_disconnected"))
-            return b""
 
     def _take(self, data: bytes) -> bytes:
         flow, decoder = self._flow, self._decoder
@@ -132,15 +123,15 @@ class Iteration:
 
     def _read(self) -> bytes | None:
         """Return bytes, or None after a silence. The end of the connection ends the iteration."""
-        self._sock.settimeout(min(self._bounds.heartbeat_seconds, self._bounds.idle_seconds_max))
+        until = time.monotonic() + min(self._bounds.heartbeat_seconds, self._bounds.idle_seconds_max)
         try:
-            data: bytes = self._sock.recv(READ_BYTES_MAX)
-        except TimeoutError:
-            return None
+            data = self._source.read()
+            while data is None and self._source.wait(until - time.monotonic()):
+                data = self._source.read()
         except OSError:
             self._end(self._flow.broken("reset", "upstream_disconnected"))
             return b""
-        if not data:
+        if data == b"":
             self._end(self._flow.verdict(body_ended=self._decoder.at_eof()))
         return data
 

@@ -14,8 +14,8 @@ from typing import Any
 import gevent
 
 from relay.core.sse import PING
-from relay.pump.departure import Departure
-from relay.pump.sink import CallerGone, Sink
+from relay.pump.departure import CallerGone, Departure
+from relay.pump.sink import Sink
 from relay.pump.sweep import NEVER, Sweep
 from relay.pump.takeover import Wire
 
@@ -68,6 +68,7 @@ class Presence:
         self._opening: gevent.Greenlet | None = None
         self._greenlet: Any = None
         self._departure: Departure | None = None
+        self._gone: CallerGone | None = None
 
     def __enter__(self) -> "Presence":
         self._greenlet = gevent.getcurrent()
@@ -90,6 +91,8 @@ class Presence:
             self._opening.join()
         if self._sink is not None:
             self._sink.stop()
+        if self._gone is not None:  # half a head may be out: nothing else can be answered
+            raise self._gone
 
     def interrupt(self, reason: BaseException) -> None:
         """Raise `reason` where the greenlet waits, if it still does. Called from the loop."""
@@ -115,8 +118,9 @@ class Presence:
     def _open(self) -> None:
         try:
             self.wire = self._open_wire() if self._open_wire is not None else None
-        except OSError:  # the caller left while its head was sent
-            self.interrupt_soon(CallerGone())
+        except CallerGone as gone:
+            self._gone = gone
+            self.interrupt_soon(gone)
         if self.wire is not None:
             self._sink = Sink(self.wire, lambda: None, self._left)
 

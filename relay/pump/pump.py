@@ -1,6 +1,6 @@
 """The pump: hands a stream to the event loop, waits for its end, and ends the response honestly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import gevent
@@ -14,7 +14,7 @@ from relay.pump.presence import EarlyOpen, NoPresence, Presence
 from relay.pump.source import Answer, Source
 from relay.pump.stream import Bounds, Stream
 from relay.pump.sweep import Sweep
-from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket
+from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, open_wire
 
 # How long an error frame may take to a caller that reads slowly; a whole answer's end has the slow reader's time.
 ERROR_SECONDS_MAX = 5.0
@@ -59,6 +59,10 @@ class Pump:
             return NoPresence()
         times = EarlyOpen(self._early_open_seconds, self._bounds.heartbeat_seconds)
         return Presence(sock, self._sweep, open_wire, times, self._waiting)
+
+    def open_wire(self, start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
+        """Send a response's head and take its socket over. Raises CallerGone, CallerSlow."""
+        return open_wire(start_response, status, headers, self._bounds.slow_reader_seconds_max)
 
     def iterate(self, exchange: Exchange) -> Iteration:
         """Return the exchange's body as an iterable, where there is no socket to take over."""

@@ -6,13 +6,10 @@ from typing import Any
 
 import gevent
 
+from relay.pump.departure import CallerGone
 from relay.pump.takeover import Wire
 
 _WRITE = 2
-
-
-class CallerGone(BaseException):
-    """The caller left. Not an Exception: no library on the way may take it for a failure of its own."""
 
 
 class Sink:

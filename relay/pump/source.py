@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import gevent
+from gevent.socket import wait_read
 
 from relay.core.body import BodyDecoder, UntilClose
 from relay.pump.departure import was_reset
@@ -59,6 +60,7 @@ class Source:
         self._io.stop()
 
     def resume(self) -> None:
+        self._io.events = _READ  # it may have waited for TLS to write
         self._io.start(self._on_readable)
 
     def stop(self) -> None:
@@ -67,6 +69,14 @@ class Source:
             self._io.stop()
             self._io.close()
             self._io = None
+
+    def wait(self, seconds_max: float) -> bool:
+        """Wait in this greenlet, where nobody watches; return whether there is something to read."""
+        try:
+            wait_read(self._sock.fileno(), max(0.0, seconds_max))
+        except TimeoutError:
+            return False
+        return True
 
     def read(self) -> bytes | None:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
@@ -78,7 +88,8 @@ class Source:
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
         except ssl.SSLWantWriteError:
-            self._want_write()
+            if self._io is not None:
+                self._want_write()
             return None
         except ssl.SSLEOFError:  # the peer closed without close_notify; the framing tells whether that was too early
             data = b""

@@ -15,8 +15,8 @@ from gevent.hub import Waiter
 
 from relay.core.body import BadBody
 from relay.core.flow import Ending, Flow
-from relay.pump.departure import Departure
-from relay.pump.sink import CallerGone, Sink
+from relay.pump.departure import CallerGone, Departure
+from relay.pump.sink import Sink
 from relay.pump.source import Source
 from relay.pump.sweep import Sweep
 from relay.pump.takeover import Wire

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+import gevent
 from gunicorn.workers.base_async import ALREADY_HANDLED
+
+from relay.pump.departure import CallerGone, CallerSlow
 
 __all__ = [
     "ALREADY_HANDLED",
@@ -77,10 +80,19 @@ def caller_socket(environ: dict[str, Any]) -> socket.socket | None:
     return sock  # type: ignore[no-any-return]
 
 
-def open_wire(start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
-    """Send the head, validated and framed by gunicorn, and take the socket over."""
+def open_wire(
+    start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]], seconds_max: float
+) -> Wire:
+    """Send the head, validated and framed by gunicorn, and take the socket over. Raises CallerGone, CallerSlow.
+
+    A caller that reads nothing can have filled its socket with answers to earlier requests: even a head may not fit.
+    """
     write = start_response(status, list(headers))
-    write(b"")
+    try:
+        with gevent.Timeout(seconds_max, CallerSlow()):
+            write(b"")
+    except OSError:
+        raise CallerGone from None
     return Wire(write.__self__)
 
 

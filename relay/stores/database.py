@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from relay.stores.engines import build_engine
@@ -72,20 +72,24 @@ class Database:
         return self._run(self._read, work)
 
     def create_tables(self) -> None:
-        """Make the tables that are missing; several processes may do it at once."""
-        self.run(self._create_missing)
+        """Make the tables that are missing, as the first use does too; several processes may do it at once."""
+        self._open()
 
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
 
     def _open(self) -> None:
-        """Connect once alone: SQLAlchemy takes locks then, which native threads must not fight over under gevent."""
+        """Connect once alone: SQLAlchemy takes locks then, which native threads must not fight over under gevent.
+
+        A database that has its tables is not written to: its disk may be full.
+        """
         if self._opened:
             return
         with self._opening:
             if not self._opened:
-                self._run(self._read, lambda connection: None)
+                if self._run(self._read, _lacks_tables):
+                    self._run(self._write, self._create_missing)
                 self._opened = True
 
     def _write(self, work: Callable[[Connection], T]) -> T:
@@ -120,6 +124,10 @@ class Database:
         for password in (self._engine.url.password, self._engine.url.query.get("password")):
             text = text.replace(str(password), "***") if password else text
         return f"database: {text}"
+
+
+def _lacks_tables(connection: Connection) -> bool:
+    return not set(metadata.tables) <= set(inspect(connection).get_table_names())
 
 
 def _reader_of(engine: Engine) -> Engine:

@@ -4,6 +4,7 @@ import re
 import ssl
 import time
 from contextvars import ContextVar
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +25,19 @@ POOLED_SECONDS_MAX = 30.0
 HEAD_BYTES_MAX = 262_144
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*)?\r?\n")
 HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r?\n")
-_connect_until: ContextVar[float] = ContextVar("connect_until", default=float("inf"))
+
+
+@dataclass(slots=True)
+class Connecting:
+    """A request's attempts to connect. `until`: when they must be over; `spent_seconds`: None while a connection was at
+    hand.
+    """
+
+    until: float
+    spent_seconds: float | None = None
+
+
+_connecting: ContextVar[Connecting] = ContextVar("connecting")
 
 
 class ConnectDeadline(gevent.Timeout):  # type: ignore[misc]
@@ -68,9 +81,11 @@ def _pool_classes(connect_seconds_max: float) -> dict[str, type]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def begin_connecting(seconds_max: float) -> None:
+def begin_connecting(seconds_max: float) -> Connecting:
     """From now on this greenlet's attempts to connect have `seconds_max` together."""
-    _connect_until.set(time.monotonic() + seconds_max)
+    connecting = Connecting(time.monotonic() + seconds_max)
+    _connecting.set(connecting)
+    return connecting
 
 
 class _Lines:
@@ -123,13 +138,16 @@ class _Pooled:
     sock: Any
 
     def connect(self) -> None:
+        connecting, begun_at = _connecting.get(), time.monotonic()
         try:
-            with ConnectDeadline(min(self.seconds_max, max(0.001, _connect_until.get() - time.monotonic()))):
+            with ConnectDeadline(min(self.seconds_max, max(0.001, connecting.until - begun_at))):
                 super().connect()  # type: ignore[misc]
         except (HTTPError, gevent.Timeout):
             raise
         except (OSError, ValueError) as error:  # the TCP connection's own errors are HTTPErrors
             raise HandshakeFailed from error
+        finally:
+            connecting.spent_seconds = (connecting.spent_seconds or 0.0) + time.monotonic() - begun_at
 
     def send(self, data: Any) -> None:
         """urllib3 still reads the answer of an upstream that closed before it had read all; TLS must say so its way."""

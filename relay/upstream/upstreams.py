@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from types import MappingProxyType
@@ -60,7 +60,7 @@ class Outgoing(Protocol):
 
 @dataclass(slots=True)
 class Upstream:
-    """An answer whose head is in hand; its body is still on the socket."""
+    """An answer whose head is in hand; its body is still on the socket. `connect_seconds`: None if it was connected."""
 
     target: Target
     response: Any
@@ -68,6 +68,7 @@ class Upstream:
     headers: head.Headers
     decoder: BodyDecoder
     keeps_alive: bool
+    connect_seconds: float | None = None
     _left_open: bool = False
 
     @property
@@ -108,13 +109,12 @@ class Upstreams:
         Raises RelayError upstream_* (core/errors.py), and whatever `request.presence` raises when the caller leaves.
         """
         target = targets[0]
-        with request.presence:
-            upstream = self._send(target, request)
-        try:
+        with ExitStack() as held:
+            with request.presence:  # which may raise also when the answer is there
+                upstream = self._send(target, request)
+                held.callback(upstream.close)
             _refuse_unusable(upstream)
             yield upstream
-        finally:
-            upstream.close()
 
     def probe(self, target: Target, path: str) -> None:
         """Ask for something that is never billed.
@@ -128,15 +128,17 @@ class Upstreams:
     def _send(self, target: Target, request: Outgoing) -> Upstream:
         headers = {**request.headers_for(target), **target.credential(), "Accept-Encoding": "identity"}
         pool, path = self._pools[target.name]
+        connecting = begin_connecting(self._connect_seconds_max)
         try:
             with HeadDeadline(self._head_seconds_max):
-                return _in_hand(target, self._attempt(pool, request, path + request.upstream_path, headers))
+                upstream = _in_hand(target, self._attempt(pool, request, path + request.upstream_path, headers))
         except HeadDeadline:
             raise RelayError("upstream_timeout", "The upstream did not answer in time.") from None
+        upstream.connect_seconds = connecting.spent_seconds
+        return upstream
 
     def _attempt(self, pool: Any, request: Outgoing, url: str, headers: dict[str, str]) -> Any:
         """Connect again where nothing was sent; what was sent is never sent twice."""
-        begin_connecting(self._connect_seconds_max)
         delays = connect_delays()
         while True:
             try:

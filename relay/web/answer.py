@@ -1,13 +1,15 @@
 """The exchange as a Flask response: taken over where there is a raw socket, iterated where there is none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import flask
 
 from relay.core.flow import Ending
 from relay.exchange import Exchange
-from relay.pump.takeover import HungUp, caller_socket, hang_up, open_wire
+from relay.pump.departure import CallerGone
+from relay.pump.takeover import HungUp, caller_socket, hang_up
 from relay.web.events import answer_headers
 
 NO_BODY = (204, 304)
@@ -33,21 +35,28 @@ class Answer(flask.Response):
         if caller_socket(environ) is None:
             return self._iterated(start_response)
         try:
-            wire = open_wire(start_response, self.status, self.headers)
-        except Exception:
-            flask.g.record.end, flask.g.record.error = "truncated", "internal_error"
-            raise
+            with _told_if_refused():
+                wire = self._pump.open_wire(start_response, self.status, self.headers)
+        except CallerGone as gone:
+            return Gone(gone)(environ, start_response)
         return self._pump.deliver(self._exchange, wire)  # type: ignore[no-any-return]
 
     def _iterated(self, start_response: Any) -> Iterable[bytes]:
         body: Iterable[bytes] = self._pump.iterate(self._exchange)
-        try:
+        with _told_if_refused():
             start_response(self.status, list(self.headers))
-        except Exception:
-            flask.g.record.end, flask.g.record.error = "truncated", "internal_error"
-            raise
         flask.g.pop("exchange")  # from here on the iterable's close() releases it
         return body
+
+
+@contextmanager
+def _told_if_refused() -> Iterator[None]:
+    """The server may refuse a head; then this is what became of the answer."""
+    try:
+        yield
+    except Exception:
+        flask.g.record.end, flask.g.record.error = "truncated", "internal_error"
+        raise
 
 
 class OpenedError(flask.Response):
@@ -65,7 +74,9 @@ class OpenedError(flask.Response):
 class Gone(flask.Response):
     """Nobody is left to answer."""
 
-    default_status = 499
+    def __init__(self, gone: CallerGone) -> None:
+        super().__init__(status=499)
+        flask.g.record.status, flask.g.record.end = 499, gone.end
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         sock = caller_socket(environ)

@@ -11,8 +11,8 @@ from relay.core.credentials import KeyRevoked
 from relay.core.errors import RelayError
 from relay.core.routes import MODELS, ROUTES, Route
 from relay.exchange import open_exchange
-from relay.pump.sink import CallerGone
-from relay.pump.takeover import Wire, open_wire
+from relay.pump.departure import CallerGone
+from relay.pump.takeover import Wire
 from relay.web.answer import Answer, Gone, OpenedError
 from relay.web.current import current_relay, start_response
 from relay.web.errors import frame
@@ -34,9 +34,8 @@ def relay_request(route: Route) -> flask.Response:
     incoming = read_incoming(route)
     try:
         return answer(incoming)
-    except CallerGone:
-        incoming.record.status, incoming.record.end = 499, "client_gone"
-        return Gone()
+    except CallerGone as gone:
+        return Gone(gone)
     except RelayError as error:
         if incoming.caller is not None:
             current_relay().gate.show(incoming.caller, incoming)
@@ -88,10 +87,10 @@ def read_incoming(route: Route) -> Incoming:
 
 def _presence_for(pump: Any, environ: dict[str, Any], streams: bool) -> Any:
     """The context in which the upstream is awaited; a stream may be opened in it before the upstream answers."""
-    return pump.presence(environ, _early_opening(environ) if streams else None)
+    return pump.presence(environ, _early_opening(pump, environ) if streams else None)
 
 
-def _early_opening(environ: dict[str, Any]) -> Callable[[], Wire]:
+def _early_opening(pump: Any, environ: dict[str, Any]) -> Callable[[], Wire]:
     """Sends the head of an event stream, with all that every answer carries; runs in a greenlet of its own."""
     context = contextvars.copy_context()
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
@@ -99,6 +98,7 @@ def _early_opening(environ: dict[str, Any]) -> Callable[[], Wire]:
     def open_early() -> Wire:
         head = context.run(app.process_response, flask.Response(headers=EVENT_STREAM_HEADERS))
         flask_headers = [(name, value) for name, value in head.headers if name.lower() != "content-length"]
-        return open_wire(start_response(environ), "200 OK", flask_headers)
+        wire: Wire = pump.open_wire(start_response(environ), "200 OK", flask_headers)
+        return wire
 
     return open_early

@@ -24,11 +24,11 @@ from relay.core.scrub import Scrubber
 from relay.core.sse_flow import SseFlow
 from relay.core.targets import Target
 from relay.exchange import Exchange
+from relay.pump.departure import CallerGone
 from relay.pump.pump import Pump
-from relay.pump.sink import CallerGone
 from relay.pump.stream import Bounds
 from relay.pump.sweep import Sweep
-from relay.pump.takeover import HungUp, hang_up, open_wire
+from relay.pump.takeover import HungUp, hang_up
 from relay.upstream.upstreams import Upstreams
 from tests.pump.partners import Answering, Caller, Upstream
 
@@ -183,18 +183,19 @@ class Stage:
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
         """What the web room does, without Flask."""
-        open_early = partial(open_wire, start_response, "200 OK", EVENTS) if self.streams else None
+        open_early = partial(self.pump.open_wire, start_response, "200 OK", EVENTS) if self.streams else None
         presence = self.pump.presence(environ, open_early)
         presence.key_id = KEY
         try:
             exchange = self._open_exchange(presence)
-        except CallerGone:
-            self.refusals.append("client_gone")
+        except CallerGone as gone:
+            self.refusals.append(gone.end)
             hang_up(environ["gunicorn.socket"])
             raise HungUp from None
         except RelayError as error:
             return self._refuse(error, presence, start_response)
-        wire = presence.wire or open_wire(start_response, f"{exchange.upstream.status} X", head_of(exchange.upstream))
+        status, head = f"{exchange.upstream.status} X", head_of(exchange.upstream)
+        wire = presence.wire or self.pump.open_wire(start_response, status, head)
         return self.pump.deliver(exchange, wire, presence.take_pending())
 
     def _open_exchange(self, presence: Any) -> Exchange:

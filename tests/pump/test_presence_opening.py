@@ -8,9 +8,10 @@ import gevent
 import pytest
 from gevent import socket
 
+from relay.core.errors import RelayError
 from relay.core.sse import PING
+from relay.pump.departure import CallerGone, CallerSlow
 from relay.pump.presence import EarlyOpen, NoPresence, Presence
-from relay.pump.sink import CallerGone
 from relay.pump.sweep import Sweep
 from relay.pump.takeover import Wire
 from tests.pump.partners import Caller, Response, fill, pair, until
@@ -54,10 +55,27 @@ def test_the_response_is_opened_once(ends: Ends, present: Callable[[Opener], Pre
 
 def test_a_head_that_cannot_be_sent_means_that_the_caller_is_gone(present: Callable[[Opener], Presence]) -> None:
     def fail() -> Wire:
-        raise BrokenPipeError
+        raise CallerGone
 
     with pytest.raises(CallerGone), gevent.Timeout(1), present(fail):
         gevent.sleep(5)
+
+
+def test_a_head_that_could_not_be_sent_is_not_sent_again_for_an_answer_that_came_meanwhile(
+    present: Callable[[Opener], Presence],
+) -> None:
+    """Nor for a refusal: half of it may be out."""
+
+    def fail_slowly() -> Wire:
+        gevent.sleep(0.05)
+        raise CallerSlow
+
+    for meanwhile in (None, RelayError("upstream_timeout", "It took too long.")):
+        presence = present(fail_slowly)
+        with pytest.raises(CallerSlow), presence:
+            until(lambda: presence._opening is not None)  # noqa: B023
+            if meanwhile is not None:
+                raise meanwhile
 
 
 def test_a_caller_that_takes_nothing_gets_one_heartbeat_which_is_owed(

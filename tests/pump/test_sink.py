@@ -7,7 +7,8 @@ import gevent
 import pytest
 from gevent import socket
 
-from relay.pump.sink import CallerGone, Sink
+from relay.pump.departure import CallerGone
+from relay.pump.sink import Sink
 from relay.pump.takeover import Wire
 from tests.pump.partners import LAST_CHUNK, Caller, Response, chunk, turns_during, until
 

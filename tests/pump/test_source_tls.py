@@ -1,14 +1,18 @@
 """A stream from an upstream on TLS, where decrypted bytes wait that no event announces."""
 
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 
 import gevent
 import pytest
+from gevent import socket
 
 from relay.pump.source import Source
-from tests.pump.outcomes import assert_cut
+from tests.pump.iterating import begin_iteration
+from tests.pump.outcomes import assert_cut, told
 from tests.pump.partners import DONE, LAST_CHUNK, STREAM_HEAD, Answering, chunk, frame, until
-from tests.pump.stage import Stage, Tls
+from tests.pump.stage import Ask, Stage, Tls
 from tests.pump.test_stream_blocked import KIB, block
 
 Make = Callable[..., Stage]
@@ -108,3 +112,55 @@ def test_a_caller_that_leaves_ends_the_connection_over_tls(stage: Make, tls: Tls
     assert upstream.sees_the_other_leave(1)
     until(lambda: made.meter.endings)
     assert made.end == "client_gone"
+
+
+def test_an_iteration_over_tls_tells_a_reset_too(stage: Make, tls: Tls) -> None:
+    with ExitStack() as opened:
+        it = begin_iteration(stage(tls=tls), opened, STREAM_HEAD + chunk(frame("a")))
+        assert next(it.body) == frame("a")
+        it.upstream.reset()
+        assert (told(it.rest_of_a_cut()), it.meter.end) == ("upstream_disconnected", "reset")
+
+
+class Renewing:
+    """A TLS socket that must write, for a key update, before it can read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self.is_renewing = sock, True
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def recv(self, size: int) -> bytes:
+        if self.is_renewing:
+            raise ssl.SSLWantWriteError
+        return self._sock.recv(size)
+
+
+@pytest.fixture
+def renewing(stage: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    made = stage()
+    with ExitStack() as opened:
+        answer = gevent.spawn(opened.enter_context, made.upstreams.open([made.target], Ask(nullcontext())))
+        upstream = made.upstream.next()
+        upstream.send(STREAM_HEAD)
+        source = Source(answer.get())
+        source._sock = Renewing(source._sock)
+        yield source
+        source.stop()
+
+
+def test_a_stream_that_was_blocked_while_tls_had_to_write_waits_for_the_upstream_again(renewing: Source) -> None:
+    """A watcher left on writing would fire for ever."""
+    calls = []
+    renewing.watch(lambda: calls.append(renewing.read()))
+    renewing.read()
+    renewing.pause()
+    renewing._sock.is_renewing = False
+    renewing.resume()
+    gevent.sleep(0.02)
+    assert calls == []
+
+
+def test_a_key_update_does_not_end_an_iteration(renewing: Source) -> None:
+    assert renewing.read() is None

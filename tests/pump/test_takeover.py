@@ -13,8 +13,9 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import InvalidResponseHeader
 from gunicorn.workers.ggevent import GeventWorker
 
+from relay.pump.departure import CallerGone, CallerSlow
 from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, hang_up, open_wire
-from tests.pump.partners import LAST_CHUNK, Caller, chunk, until
+from tests.pump.partners import LAST_CHUNK, Caller, chunk, fill, until
 from tests.pump.stage import Log, Stage
 
 Ends = tuple[Caller, socket.socket]
@@ -32,7 +33,7 @@ class Served:
         self.response, self.environ = wsgi.create(self.request, self.sock, PEER, PEER, Config())
 
     def open(self, *headers: tuple[str, str]) -> Wire:
-        return open_wire(self.response.start_response, "200 OK", [*EVENTS, *headers])
+        return open_wire(self.response.start_response, "200 OK", [*EVENTS, *headers], 5.0)
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_taking_over_stands_on_gunicorn_adding_nothing_to_what_was_already_handl
     caller, sock = ends
 
     def application(environ: dict[str, Any], start_response: Any) -> object:
-        wire = open_wire(start_response, "200 OK", EVENTS)
+        wire = open_wire(start_response, "200 OK", EVENTS, 5.0)
         wire.sock.sendall(wire.framed(b"all") + wire.last_chunk)
         return ALREADY_HANDLED
 
@@ -175,7 +176,7 @@ def test_hanging_up_stands_on_gunicorn_being_silent_about_a_socket_that_was_shut
     caller, sock = ends
 
     def application(environ: dict[str, Any], start_response: Any) -> object:
-        open_wire(start_response, "200 OK", EVENTS).hang_up()
+        open_wire(start_response, "200 OK", EVENTS, 5.0).hang_up()
         return ALREADY_HANDLED
 
     greenlet, log = worker(application)
@@ -194,7 +195,7 @@ def test_beginning_no_further_request_stands_on_gunicorn_ending_a_connection_wit
 
     def application(environ: dict[str, Any], start_response: Any) -> object:
         begun.append(environ)
-        open_wire(start_response, "200 OK", EVENTS).hang_up()
+        open_wire(start_response, "200 OK", EVENTS, 5.0).hang_up()
         raise HungUp
 
     greenlet, log = worker(application)
@@ -202,6 +203,26 @@ def test_beginning_no_further_request_stands_on_gunicorn_ending_a_connection_wit
     assert caller.sees_the_other_leave(1)
     until(lambda: greenlet.dead)
     assert (len(begun), log.failures, sock.closed) == (1, [], True)
+
+
+def test_a_head_that_does_not_fit_into_a_full_socket_is_given_up_in_time(
+    ends: Ends, serve: Callable[..., Served]
+) -> None:
+    served = serve()
+    fill(ends[1])
+    ends[1].settimeout(None)
+    with pytest.raises(CallerSlow), gevent.Timeout(2):
+        open_wire(served.response.start_response, "200 OK", EVENTS, 0.05)
+
+
+def test_a_head_for_a_caller_that_reset_the_connection_means_that_it_is_gone(
+    ends: Ends, serve: Callable[..., Served]
+) -> None:
+    served = serve()
+    ends[0].reset()
+    with pytest.raises(CallerGone) as caught:
+        served.open()
+    assert caught.value.end == "client_gone"
 
 
 def test_hanging_up_twice_or_on_a_closed_connection_is_no_failure(ends: Ends) -> None:

@@ -114,6 +114,25 @@ def test_a_database_that_was_not_there_at_first_is_used_when_it_is(tmp_path: Pat
     database.close()
 
 
+def test_whoever_uses_a_new_database_first_makes_its_tables(url: str) -> None:
+    database = open_database(url)
+    assert database.read(names) == []
+    database.close()
+
+
+def test_a_database_that_has_its_tables_is_not_written_to_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    first = open_database(f"sqlite:///{path}")
+    first.create_tables()
+    first.close()
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    again = open_database(f"sqlite:///{path}")
+    assert _seconds(lambda: again.read(names)) < 1
+    writer.close()
+    again.close()
+
+
 def test_a_path_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot make the database .*/file.*: (Not a directory|File exists)"):

@@ -9,7 +9,16 @@ import pytest
 from relay.core.errors import RelayError
 from relay.core.targets import Target
 from relay.upstream.upstreams import Upstreams
-from tests.live.bench.scripts import CHUNKED, answering, chat_completion, error_answer, json_answer, sse_head
+from tests.live.bench.scripts import (
+    CHUNKED,
+    answering,
+    chat_completion,
+    chat_stream,
+    error_answer,
+    json_answer,
+    sse_head,
+    streaming,
+)
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.upstream.conftest import KEY, Ask, assert_closed, read_body, target_of
 
@@ -123,6 +132,25 @@ def test_closing_an_answer_twice_or_one_that_was_given_back_does_nothing(
         kept.leave_open()
     assert not kept.response.closed
     kept.response.close()
+
+
+def test_an_answer_that_came_for_a_caller_who_had_left_is_closed(
+    upstream: ScriptedUpstream, upstreams_of: UpstreamsOf
+) -> None:
+    class Left(BaseException):
+        pass
+
+    @contextmanager
+    def leaving() -> Iterator[None]:
+        yield
+        raise Left
+
+    upstream.answer(streaming(chat_stream("x")))
+    target = target_of(upstream)
+    with pytest.raises(Left) as kept, upstreams_of(target).open([target], Ask(presence=leaving())):
+        pytest.fail("it was opened")
+    assert_closed(upstream)
+    assert kept
 
 
 def test_the_probe_asks_for_its_path_and_bills_nothing(upstream: ScriptedUpstream, upstreams_of: UpstreamsOf) -> None:
