@@ -13,7 +13,11 @@ from relay.core.usage import Usage, cost_usd
 
 @dataclass(slots=True)
 class Record:
-    """One request's line in the making. Times are seconds of the monotonic clock; None is what was not measured."""
+    """One request's line in the making. Times are seconds of the monotonic clock; None or 0 is what was not measured.
+
+    In their order: the request arrived, its caller was known, its body was there, it was sent to the upstream (after
+    connecting for `connect_seconds`, unless a connection was at hand), the answer's head came, our first byte went.
+    """
 
     request_id: str
     route: str
@@ -29,10 +33,24 @@ class Record:
     frames_out: int = 0
     usage: Usage | None = None
     begun_at: float = field(default_factory=time.monotonic)
+    known_at: float = 0.0
+    received_at: float = 0.0
     sent_at: float = 0.0
+    connect_seconds: float | None = None
     answered_at: float = 0.0
     first_at: float = 0.0
     told: bool = False
+
+    @property
+    def overhead_seconds(self) -> float | None:
+        """The relay's own part: authentication, admission, and from the upstream's head to our first byte. Neither the
+        time in which the caller sent its body, nor the upstream's.
+        """
+        return self.overhead_until(self.first_at) if self.answered_at and self.first_at else None
+
+    def overhead_until(self, first_at: float) -> float:
+        """The same, were our first byte to go out at `first_at`."""
+        return self.known_at - self.begun_at + self.sent_at - self.received_at + first_at - self.answered_at
 
 
 class Price(Protocol):
@@ -103,6 +121,7 @@ class Accountant:
         """Measure what follows; on leaving, the request is accounted for."""
         record = request.record
         record.upstream, record.upstream_status = upstream.target.name, upstream.status
+        record.connect_seconds = upstream.connect_seconds
         record.status = upstream.status
         record.answered_at = time.monotonic()
         try:
@@ -150,15 +169,12 @@ def _usage(usage: Usage | None) -> dict[str, int] | None:
 
 
 def _times(record: Record) -> dict[str, float | None]:
-    """Milliseconds. Overhead: from arrival to sending, and from the upstream's head to our first byte."""
-    ended_at = time.monotonic()
-    answered = record.answered_at and record.first_at
+    """Milliseconds."""
+    overhead_seconds = record.overhead_seconds
     return {
-        "ttft_ms": _ms(record.first_at - record.begun_at) if answered else None,
-        "duration_ms": _ms(ended_at - record.begun_at),
-        "overhead_ms": _ms(record.sent_at - record.begun_at + record.first_at - record.answered_at)
-        if answered
-        else None,
+        "ttft_ms": None if overhead_seconds is None else _ms(record.first_at - record.begun_at),
+        "duration_ms": _ms(time.monotonic() - record.begun_at),
+        "overhead_ms": None if overhead_seconds is None else _ms(overhead_seconds),
     }
 
 

@@ -29,9 +29,11 @@ class Observed(Protocol):
     bytes_out: int
     usage: Usage | None
     begun_at: float
-    sent_at: float
     answered_at: float
     first_at: float
+
+    @property
+    def overhead_seconds(self) -> float | None: ...
 
 
 class Metrics:
@@ -89,7 +91,8 @@ class Metrics:
         self._duration.labels(model).observe(ended_at - record.begun_at)
         if record.first_at:
             self._first.labels(model).observe(record.first_at - record.begun_at)
-            self._overhead.observe(record.sent_at - record.begun_at + record.first_at - record.answered_at)
+        if record.overhead_seconds is not None:
+            self._overhead.observe(record.overhead_seconds)
         if record.usage is not None:
             self._tokens.labels("input", model).observe(record.usage.input_tokens)
             self._tokens.labels("output", model).observe(record.usage.output_tokens)

@@ -17,7 +17,8 @@ FIELDS = {
     "time", "request_id", "key_id", "origin", "route", "model", "status", "upstream", "upstream_status", "bytes_out",
     "frames_out", "ttft_ms", "duration_ms", "overhead_ms", "usage", "cost_usd", "end", "error",
 }  # fmt: skip
-UPSTREAM = SimpleNamespace(target=SimpleNamespace(name="default", api_key="sk-canary"), status=200)
+TARGET = SimpleNamespace(name="default", api_key="sk-canary")
+UPSTREAM = SimpleNamespace(target=TARGET, status=200, connect_seconds=None)
 
 
 class Clock:
@@ -60,7 +61,8 @@ def told() -> Told:
 
 def request(**fields: Any) -> Any:
     """A request with its record in the making."""
-    return SimpleNamespace(record=Record("req_1", "/v1/chat/completions", begun_at=100.0, **fields))
+    known = {"known_at": 100.001, "received_at": 100.001}
+    return SimpleNamespace(record=Record("req_1", "/v1/chat/completions", begun_at=100.0, **known, **fields))
 
 
 def flow(usage: Usage | None = None, frames: int = 3) -> Any:

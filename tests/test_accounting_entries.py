@@ -14,7 +14,7 @@ from relay.core.flow import Ending
 from relay.core.keys import mint_key
 from relay.core.usage import Usage
 
-UPSTREAM = SimpleNamespace(target=SimpleNamespace(name="default"), status=200)
+UPSTREAM = SimpleNamespace(target=SimpleNamespace(name="default"), status=200, connect_seconds=None)
 
 
 class Clock:

@@ -12,7 +12,7 @@ from relay.metrics import Metrics
 ROUTE = "/v1/chat/completions"
 ANSWERED = Record(
     "req_1", ROUTE, model="gpt-4.1", status=200, frames_out=3, bytes_out=400, usage=Usage(7, 9),
-    begun_at=10.0, sent_at=10.001, answered_at=10.5, first_at=10.502,
+    begun_at=10.0, known_at=10.0005, received_at=10.2005, sent_at=10.201, answered_at=10.5, first_at=10.502,
 )  # fmt: skip
 
 

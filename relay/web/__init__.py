@@ -14,6 +14,7 @@ from relay.assembly import assemble, reassemble, restart_needed
 from relay.core.errors import RelayError
 from relay.web import cors, errors, metrics, proxy, status, usage
 from relay.web.current import KeepStartResponse, current_relay
+from relay.web.timing import server_timing
 
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
@@ -95,6 +96,8 @@ def _add_common_headers(response: flask.Response) -> flask.Response:
     if record is not None:
         record.status = response.status_code
         response.headers["X-Request-Id"] = record.request_id
+        if record.known_at:
+            response.headers["Server-Timing"] = server_timing(record, time.monotonic())
     response.headers["X-Content-Type-Options"] = "nosniff"
     incoming = flask.g.get("incoming")
     for name, value in incoming.limit_headers if incoming else ():

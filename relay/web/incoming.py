@@ -1,5 +1,6 @@
 """The request as the rooms see it: read from Flask, its body only once the caller is known."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -58,9 +59,10 @@ class Incoming:
         Raises RelayError invalid_request, body_too_large, unsupported_media_type, request_timeout.
         """
         self.caller = caller
-        self.record.key_id = caller.key_id
+        self.record.key_id, self.record.known_at = caller.key_id, time.monotonic()
         if self.method != "GET":
             self._read_body(caller)
+        self.record.received_at = time.monotonic()
         self.record.model = self.model
         self.presence = self._presence_for(self.streams)
         self.presence.key_id = caller.key_id
