@@ -2,11 +2,15 @@
 and 7).
 """
 
+import re
 from typing import Protocol
 
 # A chunk-size line has no business being longer: 16 hex digits, an extension, CRLF.
 CHUNK_LINE_BYTES_MAX = 256
 TRAILER_BYTES_MAX = 16_384
+# Larger chunks are worth a closer look.
+PLAIN_DIGITS_MAX = 8
+_PLAIN_SIZE = re.compile(rb"[1-9a-fA-F][0-9a-fA-F]*\Z").match
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -104,6 +108,8 @@ class Chunked:
 
     def _decode(self, data: bytes, out: list[bytes]) -> None:
         at, end = 0, len(data)
+        if self._state == "size" and not self._line:
+            at = self._take_whole(data, out)
         while at < end and not self.ended:
             if self._state == "data":
                 take = min(self._left, end - at)
@@ -115,6 +121,22 @@ class Chunked:
             else:
                 at = self._read_line(data, at)
         self.surplus = self.surplus or at < end
+
+    def _take_whole(self, data: bytes, out: list[bytes]) -> int:
+        """Take the chunks that are all there and plainly written, and return where they end: the usual read, in one
+        turn a chunk.
+        """
+        at = 0
+        while (stop := data.find(b"\r\n", at, at + PLAIN_DIGITS_MAX + 2)) > at:
+            digits = data[at:stop]
+            if not _PLAIN_SIZE(digits):
+                break
+            end = stop + 2 + int(digits, 16)
+            if data[end : end + 2] != b"\r\n":
+                break
+            out.append(data[stop + 2 : end])
+            at = end + 2
+        return at
 
     def _read_line(self, data: bytes, at: int) -> int:
         stop = data.find(b"\n", at)

@@ -6,7 +6,7 @@ from relay.core.dialects import Dialect, Meaning
 from relay.core.errors import IN_STREAM
 from relay.core.flow import Ending
 from relay.core.scrub import Scrubber
-from relay.core.sse import BOM, PING, FrameParser, data_of
+from relay.core.sse import BOM, PING, FrameParser, data_of, frames_in
 from relay.core.usage import USAGE_HINTS, Usage, usage_in
 
 ID_HINTS = (b"\nid:", b"\nid\n")
@@ -56,14 +56,15 @@ class SseFlow:
         if self.terminal:
             self.surplus = self.surplus or bool(payload)
             return b""
-        frames = self._parser.feed(payload)
-        if not frames:
+        batch = self._parser.feed(payload)
+        if not batch:
             return b""
-        batch = self._scrubber.whole(b"".join(frames))
-        if self._is_plain(batch, len(frames)):
-            self.frames += len(frames)
+        batch = self._scrubber.whole(batch)
+        count = batch.count(b"\n\n")
+        if self._is_plain(batch, count):
+            self.frames += count
             return batch
-        out = b"".join([self._take(self._scrubber.whole(frame)) for frame in frames])
+        out = b"".join([self._take(frame) for frame in frames_in(batch)])
         self.surplus = self.surplus or bool(self.terminal and self._parser.has_more)
         return out
 
@@ -81,12 +82,14 @@ class SseFlow:
 
     def _is_plain(self, batch: bytes, frames: int) -> bool:
         """Whether the batch is nothing but data frames that need no closer look: a few passes in C for a whole read."""
-        return (
-            batch.startswith(b"data: ")
-            and batch.count(b"\n\ndata: ") == frames - 1
-            and not self._carried
-            and not any(hint in batch for hint in self._suspects)
-        )
+        if self._carried or not batch.startswith(b"data: "):
+            return False
+        if frames > 1 and batch.count(b"\n\ndata: ") != frames - 1:
+            return False
+        for hint in self._suspects:  # noqa: SIM110  # any() would cost as much as the search
+            if hint in batch:
+                return False
+        return True
 
     def _take(self, frame: bytes) -> bytes:
         """Look at one frame: keep it as it is, hold it back, or bring it into a form that every SDK can read."""

@@ -166,9 +166,9 @@ class Counted(bytes):
 
     touched = 0
 
-    def find(self, wanted: bytes, start: int = 0) -> int:  # type: ignore[override]
-        found = super().find(wanted, start)
-        Counted.touched += (len(self) if found < 0 else found) - start
+    def find(self, wanted: bytes, start: int = 0, end: int = 2**62) -> int:  # type: ignore[override]
+        found = super().find(wanted, start, end)
+        Counted.touched += (min(end, len(self)) if found < 0 else found) - start
         return found
 
     def __getitem__(self, place: slice) -> bytes:  # type: ignore[override]
