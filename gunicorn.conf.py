@@ -15,11 +15,13 @@ from pathlib import Path  # noqa: E402
 chdir = str(Path(__file__).parent)  # the relay starts from any directory
 sys.path.insert(0, chdir)
 
+from config.descriptors import claim_descriptors  # noqa: E402
 from config.figures import drop_figures, share_figures  # noqa: E402
 from config.settings import ConfigError, load  # noqa: E402
 
 try:
     _settings = load()
+    claim_descriptors(_settings)
 except ConfigError as error:
     raise SystemExit("\n".join(["The configuration is refused:", *error.problems])) from None
 
@@ -59,6 +61,7 @@ def pre_request(worker, request):
 def post_worker_init(worker):
     """Start what runs beside the requests, in the worker and on its loop."""
     relay = worker.wsgi.extensions["relay"]
+    relay.connections.attach(worker)
     relay.lifecycle.attach(worker)
     relay.start()
 

@@ -10,6 +10,8 @@ from relay.accounting import Accountant
 from relay.admission import Gate
 from relay.authentication import CACHE_SECONDS, Authenticator, RevocationWatch
 from relay.bookkeeping import TURN_SECONDS, Bookkeeper
+from relay.capacity import MEASURE_SECONDS, Capacity
+from relay.connections.connections import Connections
 from relay.core.errors import RelayError
 from relay.core.flow import Flow
 from relay.core.head import is_event_stream
@@ -63,6 +65,8 @@ class Relay:
     probe: Probe
     log: Log
     loop: Loop
+    connections: Connections
+    capacity: Capacity
     lifecycle: Lifecycle
     start: Callable[[], None]
 
@@ -124,8 +128,12 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     ledger = Ledger(database)
     bookkeeper = Bookkeeper(ledger.write, log.failure)
     metrics = Metrics([route.path for route in ROUTES], settings.models.prices, settings.server.workers)
-    lifecycle = Lifecycle(pump, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload)
-    metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(lifecycle.busy))
+    connections = Connections(settings.server.connections_per_worker)
+    capacity = Capacity(lambda: connections.is_full, pump.shed, settings.server.memory_bytes_max)
+    times = settings.server.lame_duck_seconds, settings.server.drain_seconds
+    lifecycle = Lifecycle(pump, connections, *times, reload)
+    metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(connections.busy))
+    metrics.gauge("relay_memory_bytes", "Resident memory as last measured", lambda: capacity.memory_bytes)
     metrics.gauge("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped)
     metrics.gauge("relay_usage_write_errors", "Failed writes to the ledger", lambda: bookkeeper.write_errors)
     metrics.gauge("relay_limits_degraded", "Limits are not shared although they should be", lambda: limits.degraded)
@@ -137,11 +145,12 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(TURN_SECONDS, "ledger", bookkeeper.flush)
         loop.every(TURN_SECONDS, "metrics", metrics.refresh)
         loop.every(TEND_SECONDS, "limits", limits.tend)
+        loop.every(MEASURE_SECONDS, "capacity", capacity.look)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
     return Relay(
         settings=settings,
-        authenticator=Authenticator(keys),
+        authenticator=_authenticator(settings, keys, limits),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
         gate=Gate(limits.slots, limits.rates),
@@ -156,6 +165,8 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         probe=probe,
         log=log,
         loop=loop,
+        connections=connections,
+        capacity=capacity,
         lifecycle=lifecycle,
         start=start,
     )
@@ -170,10 +181,12 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     upstreams = _upstreams(settings, targets)
     relay.pump.bound(_bounds(settings), settings.stream.early_open_seconds)
     relay.limits.fall_back(settings.limits.on_store_error)
+    relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
     relay.probe.ask = _question(settings, targets, upstreams)
     return replace(
         relay,
         settings=settings,
+        authenticator=_authenticator(settings, relay.keys, relay.limits),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
         upstreams=upstreams,
@@ -192,6 +205,10 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
     fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
     fixed += [] if old.stores == new.stores else ["stores"]
     return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]
+
+
+def _authenticator(settings: Settings, keys: KeyStore, limits: Limits) -> Authenticator:
+    return Authenticator(keys, limits.rates, settings.auth.failures_per_minute)
 
 
 def _question(settings: Settings, targets: list[Target], upstreams: Upstreams) -> Callable[[], None]:

@@ -5,11 +5,8 @@ ended, and streams may finish; what is left at the end is told so in its stream.
 """
 
 import signal
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import wraps
 from typing import Any, Protocol
 
 import gevent
@@ -23,52 +20,35 @@ class Streams(Protocol):
     def drain(self) -> None: ...
 
 
+class Connections(Protocol):
+    """The worker's connections."""
+
+    def end_idle(self) -> None: ...
+
+
 class Lifecycle:
-    """One per worker. `draining`: SIGTERM came. `busy`: connections with a request on them; `idle`: those without."""
+    """One per worker. `draining`: SIGTERM came. `closed`: the listener is closing."""
 
     def __init__(
-        self, streams: Streams, lame_duck_seconds: float, drain_seconds: float, reload: Callable[[], None]
+        self,
+        streams: Streams,
+        connections: Connections,
+        lame_duck_seconds: float,
+        drain_seconds: float,
+        reload: Callable[[], None],
     ) -> None:
-        self._streams, self._reload = streams, reload
+        self._streams, self._connections, self._reload = streams, connections, reload
         self._lame_duck_seconds, self._drain_seconds = lame_duck_seconds, drain_seconds
         self.draining = self.closed = False
-        self.busy: set[socket.socket] = set()
-        self.idle: set[socket.socket] = set()
 
     def attach(self, worker: Any) -> None:
-        """Take over gunicorn's worker's handlers of SIGTERM and SIGHUP, and see its connections come and go."""
-        worker.handle = self._seen(worker.handle)
-        worker.handle_request = self._occupied(worker.handle_request)
+        """Take over gunicorn's worker's handlers of SIGTERM and SIGHUP."""
         signal.signal(signal.SIGTERM, lambda *_: self._on_loop(lambda: self._drain(worker)))
         signal.signal(signal.SIGHUP, lambda *_: self._on_loop(self._reload))
 
     def _on_loop(self, work: Callable[[], None]) -> None:
         """A signal handler runs between any two instructions: it only leaves word."""
         gevent.get_hub().loop.run_callback_threadsafe(gevent.spawn, work)
-
-    def _seen(self, handle: Callable[..., None]) -> Callable[..., None]:
-        @wraps(handle)
-        def handle_connection(listener: Any, client: socket.socket, address: Any) -> None:
-            self.idle.add(client)
-            try:
-                handle(listener, client, address)
-            finally:
-                self.idle.discard(client)
-
-        return handle_connection
-
-    def _occupied(self, handle_request: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(handle_request)
-        def handle_one(listener_name: Any, request: Any, client: socket.socket, address: Any) -> Any:
-            self.idle.discard(client)
-            self.busy.add(client)
-            try:
-                return handle_request(listener_name, request, client, address)
-            finally:
-                self.busy.discard(client)
-                self.idle.add(client)
-
-        return handle_one
 
     def _drain(self, worker: Any) -> None:
         if self.draining:
@@ -85,7 +65,5 @@ class Lifecycle:
     def _until(self, deadline: float) -> None:
         """Wait for the last request, ending connections as they become idle."""
         while time.monotonic() < deadline:
-            for client in list(self.idle):
-                with suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
+            self._connections.end_idle()
             gevent.sleep(LOOK_SECONDS)

@@ -37,6 +37,7 @@ CONFINED = {
         "relay.tasks",
         "relay.probe",
         "relay.upstream",
+        "relay.connections",
         "relay.lifecycle",
         "relay.loop",
         "relay.demo",

@@ -9,6 +9,7 @@ from functools import partial
 import click
 import requests
 
+from config.descriptors import claim_descriptors
 from config.settings import ConfigError, Settings, Upstream, load
 from relay.stores.database import StoreError, open_database
 from relay.stores.shared import reachable
@@ -34,6 +35,7 @@ def command(offline: bool, as_json: bool) -> None:
 def _findings(offline: bool) -> list[Finding]:
     try:
         settings = load()
+        claim_descriptors(settings)
     except ConfigError as error:
         return [("configuration", False, problem) for problem in error.problems]
     found: list[Finding] = [("configuration", True, str(settings.config_path))]

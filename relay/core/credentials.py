@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 from relay.core.errors import RelayError
 
@@ -9,17 +10,22 @@ CREDENTIAL_BYTES_MAX = 512
 QUERY_NAMES = frozenset({"key", "api_key", "access_token", "token"})
 # The server joins repeated headers before the application sees them, so it marks them first; no client can send a NUL.
 REPEATED = "\0repeated"
+IPV6_PREFIX_BITS = 64
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-+\--~]+)\Z")  # visible ASCII without the comma
 _BARE = re.compile(r"[!-+\--~]+\Z")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """The two headers as they arrived, and the page's origin; None where absent. Not shown by repr, for tracebacks."""
+    """The two headers as they arrived, and the page's origin; None where absent. Not shown by repr, for tracebacks.
+
+    `address`: the caller's, as far as it is known.
+    """
 
     authorization: str | None = None
     api_key: str | None = None
     origin: str | None = None
+    address: str = ""
 
 
 def presented_key(credentials: Credentials) -> str:
@@ -41,6 +47,18 @@ def presented_key(credentials: Credentials) -> str:
     if not key or len(key) > CREDENTIAL_BYTES_MAX:
         raise invalid_key()
     return key
+
+
+def network_of(address: str) -> str:
+    """Return whom an address stands for: itself, or of IPv6 the /64 that one customer has all of (RFC 6177)."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if known.version == 4:
+        return str(known)
+    mapped = known.ipv4_mapped
+    return str(mapped) if mapped else str(ip_network((known, IPV6_PREFIX_BITS), strict=False))
 
 
 def ambiguous(message: str) -> RelayError:

@@ -18,6 +18,7 @@ from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, op
 
 # How long an error frame may take to a caller that reads slowly; a whole answer's end has the slow reader's time.
 ERROR_SECONDS_MAX = 5.0
+NOBODY_READS = ("client_gone", "client_slow", "shed")
 
 
 class Meter(Protocol):
@@ -100,7 +101,7 @@ class Pump:
         Returns what tells gunicorn that all is done; raises HungUp where the connection is over.
         """
         owed = pending + wire.framed(ending.last) + (wire.last_chunk if ending.whole else b"")
-        if ending.end in ("client_gone", "client_slow"):
+        if ending.end in NOBODY_READS:
             owed = b""
         sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
         if not (sent and ending.whole) or wire.closes:
@@ -120,6 +121,16 @@ class Pump:
         for stream, key_id in list(self.live.items()):
             if key_id in key_ids:
                 stream.cut("revoked", "key_revoked")
+
+    def shed(self) -> None:
+        """End the streams for which most waits, until half of what waits is free."""
+        waiting = sorted(self.live, key=lambda stream: len(stream.sink.pending), reverse=True)
+        left = sum(len(stream.sink.pending) for stream in waiting) / 2
+        for stream in waiting:
+            if left <= 0:
+                return
+            left -= len(stream.sink.pending)
+            stream.drop("shed")
 
     def drain(self) -> None:
         """End what is still running, with a word."""

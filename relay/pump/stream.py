@@ -90,6 +90,10 @@ class Stream:
         """End the stream from another greenlet (revoked, drained, cancelled) with an error frame."""
         gevent.get_hub().loop.run_callback(self._end, self._flow.broken(end, code))
 
+    def drop(self, end: str) -> None:
+        """End the stream from another greenlet without a word: its caller takes none."""
+        gevent.get_hub().loop.run_callback(self._end, Ending(end))
+
     # What the loop calls.
 
     @guarded

@@ -1,5 +1,6 @@
 """Sends a request to an upstream and brings its answer's head, or a refusal that says whose fault it was."""
 
+import errno
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -145,7 +146,9 @@ class Upstreams:
                 return pool.urlopen(
                     request.method, url, body=request.body, headers=headers, timeout=None, **AS_IT_COMES
                 )
-            except NewConnectionError:
+            except NewConnectionError as error:
+                if _lacks_descriptors(error):
+                    raise RelayError("overloaded", "The relay has no room for more requests.") from None
                 delay = next(delays, None)
                 if delay is None:
                     raise RelayError("upstream_unreachable", "The upstream cannot be reached.") from None
@@ -169,6 +172,15 @@ class _Question:
 
     def headers_for(self, target: Target) -> dict[str, str]:
         return {"User-Agent": "relay"}
+
+
+def _lacks_descriptors(error: BaseException | None) -> bool:
+    """Whether it is our own process that can open no more connections."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def bad_response() -> RelayError:

@@ -13,10 +13,12 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
+from relay.connections.unread import KEPT_BYTES_MAX, end_where_unread
 from relay.core.credentials import KeyRevoked
 from relay.core.errors import IN_STREAM, RelayError, error_object
 from relay.core.routes import SEED_CHAT
 from relay.web import german
+from relay.web.current import start_response
 from relay.web.parts import too_large
 
 _FLAT_NAMES = {"missing_credentials": "MISSING_AUTH", "invalid_api_key": "INVALID_KEY"}
@@ -43,8 +45,9 @@ def refused(error: RelayError) -> flask.Response:
     response.headers["Relay-Error-Source"] = "relay"
     for name, value in error.headers():
         response.headers[name] = value
-    if error.kind.status in (408, 413):
-        response.headers["Connection"] = "close"
+    environ = flask.request.environ
+    kept_bytes_max = 0 if error.kind.status in (408, 413) else KEPT_BYTES_MAX
+    end_where_unread(environ["wsgi.input"], start_response(environ), kept_bytes_max)
     return response
 
 

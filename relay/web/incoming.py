@@ -43,7 +43,8 @@ class Incoming:
         self._sent, self._presence_for, self._deadline = sent, presence_for, deadline
         self.route, self.record = route, record
         headers = sent.headers
-        self.credentials = Credentials(headers.get("Authorization"), headers.get("X-API-Key"), headers.get("Origin"))
+        sent_keys = headers.get("Authorization"), headers.get("X-API-Key")
+        self.credentials = Credentials(*sent_keys, headers.get("Origin"), sent.remote_addr or "")
         self.method, self.upstream_path = route.method, route.upstream_path
         self.limit_headers: list[tuple[str, str]] = []
         self.streams = route.always_streams

@@ -76,6 +76,7 @@ def read_incoming(route: Route) -> Incoming:
     relay, record = current_relay(), flask.g.record
     if relay.lifecycle.closed:
         raise RelayError("draining", "The relay is being restarted.", retry_after_seconds=1.0)
+    relay.capacity.require()
     refuse_key_in_query(flask.request.args)
     record.route = route.path
     presence_for = partial(_presence_for, relay.pump, flask.request.environ)

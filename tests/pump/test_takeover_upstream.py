@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from relay.pump.takeover import give_back, upstream_socket
 from relay.upstream import connections
+from relay.upstream.connections import begin_connecting
 from relay.upstream.upstreams import AS_IT_COMES
 from tests.pump.partners import LAST_CHUNK, STREAM_HEAD, Answering, chunk
 from tests.pump.stage import Ask, Stage, Tls
@@ -101,7 +102,7 @@ def test_a_connection_that_was_only_released_cannot_be_used_again(room: Room, lo
     response, upstream = room.take(LENGTH_HEAD + b"body")
     response._connection.idle_since = time.monotonic()
     response.release_conn()
-    again = gevent.spawn(room.pool.urlopen, "POST", "/v1/x", body=b"", timeout=None, **AS_IT_COMES)
+    again = gevent.spawn(send, room, "POST", body=b"")
     upstream.read_request()
     with pytest.raises(HTTPError, match=ResponseNotReady.__name__):
         again.get(timeout=2)
@@ -170,10 +171,15 @@ def test_the_connect_deadline_stands_on_the_adapters_pools_using_our_connections
     assert isinstance(response._connection, HTTPConnection)
 
 
+def send(room: Room, method: str, **body: bytes) -> Any:
+    begin_connecting(2.0)
+    return room.pool.urlopen(method, "/v1/x", timeout=None, **body, **AS_IT_COMES)
+
+
 def test_only_unsent_requests_are_repeated_stands_on_urllib3_repeating_nothing_itself(
     room: Room, loop_failures: list[str]
 ) -> None:
-    sent = gevent.spawn(room.pool.urlopen, "POST", "/v1/x", body=b"", timeout=None, **AS_IT_COMES)
+    sent = gevent.spawn(send, room, "POST", body=b"")
     room.stage.upstream.next().close()
     with pytest.raises(HTTPError):
         sent.get(timeout=2)
@@ -184,7 +190,7 @@ def test_only_unsent_requests_are_repeated_stands_on_urllib3_repeating_nothing_i
 
 def test_an_interim_answer_stands_on_http_client_taking_it_for_the_final_one(room: Room) -> None:
     """The upstream room refuses a status below 200 because of that."""
-    sent = gevent.spawn(room.pool.urlopen, "GET", "/v1/x", timeout=None, **AS_IT_COMES)
+    sent = gevent.spawn(send, room, "GET")
     room.stage.upstream.next().send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + LENGTH_HEAD + b"body")
     response = sent.get(timeout=2)
     assert response.status == 103

@@ -1,0 +1,54 @@
+"""Whether one more stream fits: connections and memory. Refusing early is cheap, and keeps what runs running."""
+
+import os
+import random
+from collections.abc import Callable
+
+from relay.core.errors import RelayError
+
+# How often `look` wants to be called.
+MEASURE_SECONDS = 0.5
+# Shares of `memory_bytes_max`: above the first no stream begins, above the second those that lag most end.
+REFUSE_SHARE, SHED_SHARE = 0.85, 0.95
+# Spread, or all who were refused would come back at once.
+RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 1.0, 5.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """This process's memory (proc(5), statm: the second figure, in pages)."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
+
+
+class Capacity:
+    """One per worker. `is_full`: whether its connections are; `shed`: ends streams that lag, to free memory.
+
+    `memory_bytes`: as last measured. `memory_bytes_max`: 0 is no limit.
+    """
+
+    def __init__(
+        self,
+        is_full: Callable[[], bool],
+        shed: Callable[[], None],
+        memory_bytes_max: int,
+        measure: Callable[[], int] = resident_bytes,
+    ) -> None:
+        self._is_full, self._shed, self._measure = is_full, shed, measure
+        self.memory_bytes_max = memory_bytes_max
+        self.memory_bytes = 0
+
+    def require(self) -> None:
+        """Let one more request in. Raises RelayError overloaded."""
+        if self._is_full() or self._is_above(REFUSE_SHARE):
+            seconds = random.uniform(RETRY_SECONDS_MIN, RETRY_SECONDS_MAX)
+            raise RelayError("overloaded", "The relay has no room for more requests.", retry_after_seconds=seconds)
+
+    def look(self) -> None:
+        """Measure, and shed what must be shed."""
+        self.memory_bytes = self._measure()
+        if self._is_above(SHED_SHARE):
+            self._shed()
+
+    def _is_above(self, share: float) -> bool:
+        return bool(self.memory_bytes_max) and self.memory_bytes > share * self.memory_bytes_max

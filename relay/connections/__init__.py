@@ -1,0 +1,1 @@
+"""The callers' connections: how many there may be, and how they end."""
