@@ -35,8 +35,6 @@ def has_left(descriptor: int) -> bool:
 
 def was_reset(sock: Any) -> bool:
     """Whether an end that TLS reported was a reset: the connection is over in both directions, and we ended neither."""
-    if not hasattr(sock, "pending"):  # a plain socket raises
-        return False
     poll = get_original("select", "poll")()
     poll.register(sock.fileno(), 0)
     return any(event & select.POLLHUP for _, event in poll.poll(0))

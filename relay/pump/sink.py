@@ -7,7 +7,7 @@ from typing import Any
 import gevent
 
 from relay.pump.departure import CallerGone
-from relay.pump.takeover import Wire
+from relay.pump.takeover import Wire, raw_socket
 
 _WRITE = 2
 
@@ -18,7 +18,7 @@ class Sink:
     `pending`: bytes not taken yet; meanwhile nothing more may be read for it.
     """
 
-    __slots__ = ("_io", "_on_drained", "_on_gone", "pending", "taken_at", "wire", "wrote_at")
+    __slots__ = ("_io", "_on_drained", "_on_gone", "_raw", "pending", "taken_at", "wire", "wrote_at")
 
     def __init__(self, wire: Wire, on_drained: Callable[[], None], on_gone: Callable[[], None]) -> None:
         self.wire = wire
@@ -27,6 +27,7 @@ class Sink:
         self.pending = b""
         self.wrote_at = self.taken_at = time.monotonic()
         wire.sock.settimeout(0.0)
+        self._raw = raw_socket(wire.sock)
 
     def write(self, data: bytes, now: float) -> None:
         """Send `data`, or as much as goes. Raises CallerGone."""
@@ -50,12 +51,11 @@ class Sink:
 
     def _send(self, data: bytes) -> int:
         try:
-            sent = self.wire.sock.send(data)
+            return self._raw.send(data)  # type: ignore[no-any-return]
         except BlockingIOError:
             return 0
         except OSError as error:
             raise CallerGone from error
-        return sent
 
     def watch(self) -> None:
         """Write what is pending as soon as the socket takes it."""

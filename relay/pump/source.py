@@ -9,7 +9,7 @@ from gevent.socket import wait_read
 
 from relay.core.body import BodyDecoder, UntilClose
 from relay.pump.departure import was_reset
-from relay.pump.takeover import give_back, upstream_socket
+from relay.pump.takeover import give_back, raw_socket, upstream_socket
 
 # What one stream may read before the others have their turn.
 READ_BYTES_MAX = 65_536
@@ -31,7 +31,9 @@ class Answer(Protocol):
 class Source:
     """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
 
-    __slots__ = ("_answer", "_broken", "_io", "_on_readable", "_read_bytes_max", "_sock", "buffered", "decoder")
+    __slots__ = (
+        "_answer", "_broken", "_io", "_is_tls", "_on_readable", "_raw", "_read_bytes_max", "_sock", "buffered", "decoder",
+    )  # fmt: skip
 
     def __init__(self, answer: Answer, read_bytes_max: int = READ_BYTES_MAX) -> None:
         self._answer = answer
@@ -39,6 +41,7 @@ class Source:
         self.decoder = answer.decoder
         self._broken: OSError | None = None
         self._sock, self.buffered = self._take_over()
+        self._is_tls, self._raw = isinstance(self._sock, ssl.SSLSocket), raw_socket(self._sock)
         self._io: Any = None
         self._on_readable: Callable[[], None] = lambda: None
 
@@ -82,10 +85,18 @@ class Source:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
         if self._broken is not None:
             raise self._broken
+        if self._is_tls:
+            return self._read_tls()
+        try:
+            return self._raw.recv(self._read_bytes_max)  # type: ignore[no-any-return]
+        except BlockingIOError:
+            return None
+
+    def _read_tls(self) -> bytes | None:
         reset = was_reset(self._sock)  # afterwards TLS may have provoked one itself
         try:
             data: bytes = self._sock.recv(self._read_bytes_max)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except ssl.SSLWantReadError:
             return None
         except ssl.SSLWantWriteError:
             if self._io is not None:
@@ -105,7 +116,7 @@ class Source:
     @property
     def has_more(self) -> bool:
         """TLS holds decrypted bytes that no event will announce."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        return self._is_tls and self._sock.pending() > 0
 
     @property
     def is_reusable(self) -> bool:

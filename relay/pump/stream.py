@@ -39,9 +39,9 @@ def guarded(callback: "Callable[Concatenate[Stream, P], None]") -> "Callable[Con
     """End the stream, whatever its callback raised."""
 
     @wraps(callback)
-    def call(self: "Stream", *args: P.args, **kwargs: P.kwargs) -> None:
+    def call(self: "Stream", *args: P.args, **_: P.kwargs) -> None:
         try:
-            callback(self, *args, **kwargs)
+            callback(self, *args)  # type: ignore[call-arg]
         except BaseException as error:
             self._fail(error)
 
@@ -100,7 +100,7 @@ class Stream:
     def _feed_buffered(self) -> None:
         """The body may be complete already: no watcher is made for it."""
         if self._source.buffered or self._source.decoder.ended:
-            self._take(self._source.buffered)
+            self._take(self._source.buffered, self._read_at)
         elif self._source.is_broken:
             self._source.read()
 
@@ -112,7 +112,7 @@ class Stream:
                 return
             self._read_at = time.monotonic()
             if data:
-                self._take(data)
+                self._take(data, self._read_at)
             else:
                 self._end(self._flow.verdict(body_ended=self._source.decoder.at_eof()))
             if self.ending is not None or not self._source.has_more:
@@ -145,7 +145,7 @@ class Stream:
 
     # Steps.
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, now: float) -> None:
         """One read on its way: body bytes, whole frames, the caller's socket."""
         decoder, flow = self._source.decoder, self._flow
         out = flow.feed(decoder.feed(data))
@@ -154,7 +154,7 @@ class Stream:
             self._end(Ending(verdict.end, out + verdict.last, verdict.whole))
             return
         if out:
-            self._deliver(out)
+            self._deliver(out, now)
         if flow.overflowed:
             self._end(flow.broken("oversize", "frame_too_large"))
         elif flow.terminal or decoder.ended:
@@ -177,15 +177,14 @@ class Stream:
         try:
             out = self._flow.feed(payload)
             if out:
-                self._deliver(out)
+                self._deliver(out, time.monotonic())
         except BaseException as error:
             self._fail(error)
         if self._flow.terminal:
             self._end(self._flow.verdict(body_ended=False))
         self._end(self._flow.broken("truncated", "upstream_bad_response"))
 
-    def _deliver(self, out: bytes) -> None:
-        now = time.monotonic()
+    def _deliver(self, out: bytes, now: float) -> None:
         self.first_at = self.first_at or now
         self.bytes_out += len(out)
         self._send(out, now)

@@ -24,6 +24,7 @@ __all__ = [
     "give_back",
     "hang_up",
     "open_wire",
+    "raw_socket",
     "upstream_socket",
 ]
 
@@ -78,6 +79,11 @@ def caller_socket(environ: dict[str, Any]) -> socket.socket | None:
     if sock is None or isinstance(sock, ssl.SSLSocket) or not hasattr(sock, "_sock"):
         return None
     return sock  # type: ignore[no-any-return]
+
+
+def raw_socket(sock: Any) -> Any:
+    """The native socket within gevent's, which only adds a wait: for those who never wait."""
+    return getattr(sock, "_sock", sock)
 
 
 def open_wire(

@@ -68,12 +68,15 @@ def test_reading_never_waits(take: Take) -> None:
 
 def test_an_unfinished_record_is_nothing_to_read_yet(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unfinished:
+        def fileno(self) -> int:
+            return 0
+
         def recv(self, size: int) -> bytes:
             raise ssl.SSLWantReadError
 
     monkeypatch.setattr(Source, "_sock", Unfinished())
     source = Source.__new__(Source)
-    source._broken, source._read_bytes_max = None, 1000
+    source._broken, source._read_bytes_max, source._is_tls = None, 1000, True
     assert source.read() is None
 
 
@@ -192,6 +195,7 @@ def test_a_socket_that_wants_to_write_first_is_read_once_it_could(
     answer, upstream = take()
     source = Source(answer)
     monkeypatch.setattr(Source, "_sock", Rekeyed(source._sock))
+    source._is_tls = True
     got = watched(source)
     upstream.send(b"a")
     until(lambda: got == [None, b"a"], 0.5)

@@ -14,7 +14,7 @@ from gunicorn.http.errors import InvalidResponseHeader
 from gunicorn.workers.ggevent import GeventWorker
 
 from relay.pump.departure import CallerGone, CallerSlow
-from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, hang_up, open_wire
+from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, hang_up, open_wire, raw_socket
 from tests.pump.partners import LAST_CHUNK, Caller, chunk, fill, until
 from tests.pump.stage import Log, Stage
 
@@ -138,6 +138,15 @@ def test_watching_the_caller_stands_on_its_socket_in_the_environment(ends: Ends,
 def test_watching_the_caller_stands_on_the_loops_sockets_having_a_raw_one() -> None:
     with socket.socket() as sock:
         assert caller_socket({"gunicorn.socket": sock}) is sock
+
+
+def test_never_waiting_stands_on_the_raw_socket_within_the_loops_own() -> None:
+    ours, other = socket.socketpair()
+    with ours, other:
+        raw = raw_socket(ours)
+        assert (raw.fileno(), raw_socket(raw)) == (ours.fileno(), raw)
+        with pytest.raises(BlockingIOError):
+            raw.recv(1)
 
 
 def test_no_socket_is_taken_where_there_is_none_or_where_it_is_encrypted(tls: Any, ends: Ends) -> None:
