@@ -1,10 +1,18 @@
 # `make run` and `make test` each do all of their own setup. What is set up is remembered in `.ready` stamps.
 PYTHON ?= python3
 NODE := tests/live/node
-# Debian packages that the live tests start for themselves; written as program:package.
-DEBIAN := /usr/sbin/nginx:nginx /usr/lib/postgresql/15/bin/postgres:postgresql /usr/bin/redis-server:redis-server
+# Debian packages that the live tests need; written as file:package.
+DEBIAN := \
+  /usr/sbin/nginx:nginx \
+  /usr/lib/postgresql/15/bin/postgres:postgresql \
+  /usr/bin/redis-server:redis-server \
+  /usr/bin/gcc:gcc \
+  /usr/include/stdlib.h:libc6-dev \
+  /usr/bin/prometheus:prometheus \
+  /usr/bin/faketime:faketime \
+  /usr/bin/chromium:chromium
 
-.PHONY: run test check soak clean setup system
+.PHONY: run test check bench soak clean setup system
 
 run: .venv/.ready
 	@exec .venv/bin/python -m relay serve
@@ -17,11 +25,21 @@ check: .venv/.ready-dev
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -m "not live and not soak"
 
+# PEERS=all adds other gateways, in environments of their own. BENCH takes options: `make bench BENCH=--quick`.
+PEERS ?= ours
+
+bench: .venv/.ready system
+ifeq ($(PEERS),all)
+	@$(MAKE) --no-print-directory .venv/.ready-dev
+	@$(MAKE) --no-print-directory -C bench peers PYTHON=$(PYTHON)
+endif
+	.venv/bin/python -m bench.run --peers $(PEERS) $(BENCH)
+
 soak: setup
 	.venv/bin/python -m pytest -m soak -o faulthandler_timeout=0
 
 clean:
-	rm -rf .venv .venv-openai1 $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-openai1 .venv-litellm $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: .venv/.ready-dev .venv-openai1/.ready $(NODE)/node_modules/.ready system
@@ -47,7 +65,7 @@ $(NODE)/node_modules/.ready: $(NODE)/package.json $(NODE)/package-lock.json .ven
 # RUNLEVEL=1 keeps Debian's install scripts from starting the services: the tests start their own, on free ports.
 system:
 	@missing=""; \
-	for entry in $(DEBIAN); do test -x "$${entry%%:*}" || missing="$$missing $${entry##*:}"; done; \
+	for entry in $(DEBIAN); do test -e "$${entry%%:*}" || missing="$$missing $${entry##*:}"; done; \
 	if test -z "$$missing"; then exit 0; fi; \
 	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
 	  echo "MISSING:$$missing. The tests that need them will be skipped; as root on Debian: apt-get install$$missing" >&2; exit 0; fi; \

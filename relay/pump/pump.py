@@ -18,6 +18,8 @@ from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, op
 
 # How long an error frame may take to a caller that reads slowly; a whole answer's end has the slow reader's time.
 ERROR_SECONDS_MAX = 5.0
+# Chromium drops what its page has not read when the broken end comes with it: the page must hear why.
+READ_SECONDS = 0.05
 NOBODY_READS = ("client_gone", "client_slow", "shed")
 
 
@@ -104,6 +106,8 @@ class Pump:
         if ending.end in NOBODY_READS:
             owed = b""
         sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
+        if sent and owed and not ending.whole:
+            gevent.sleep(READ_SECONDS)
         if not (sent and ending.whole) or wire.closes:
             wire.hang_up()
             raise HungUp

@@ -117,7 +117,7 @@ def options(policy: Mapping[str, object]) -> list[str]:
 
 def canonical_lines(output: str) -> list[dict[str, object]]:
     """The log lines of requests among all that was printed."""
-    return [line for text in output.splitlines() if (line := _canonical(text))]
+    return [line for text in output.split("\n") if (line := _canonical(text))]
 
 
 def _canonical(text: str) -> dict[str, object]:
