@@ -10,12 +10,15 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
 from gunicorn.glogging import Logger
 
 LINES_MAX = 10_000
+# Written at once: together they cost one system call.
+WRITTEN_LINES_MAX = 100
 PLACES_MAX = 8
 _ABOUT_REQUESTS = re.compile(r"Error handling request|Invalid request from ip=\S+(?=:)|Socket error processing request")
 _QUERY = re.compile(r"\?[^\s'\"]*")
@@ -27,6 +30,9 @@ class Thread(Protocol):
     def spawn(self, work: Callable[[], None]) -> None: ...
 
     def join(self, seconds_max: float) -> None: ...
+
+    def pause(self) -> None:
+        """Wait a moment; called in that thread."""
 
 
 class Log:
@@ -59,22 +65,31 @@ class Log:
     def _drain(self) -> None:
         """In the native thread. A line appended after the last look is written by the next call."""
         while True:
-            try:
-                line = self._lines.popleft()
-            except IndexError:
-                self._writing = False
-                if not self._lines:
-                    return
-                self._writing = True
+            lines = self._next_lines()
+            if lines:
+                self._write_whole(b"".join(lines))
                 continue
-            self._write_whole(line)
+            self._writing = False
+            if not self._lines:
+                return
+            self._writing = True
 
-    def _write_whole(self, line: bytes) -> None:
-        while line:
+    def _next_lines(self) -> list[bytes]:
+        lines: list[bytes] = []
+        with suppress(IndexError):
+            while len(lines) < WRITTEN_LINES_MAX:
+                lines.append(self._lines.popleft())
+        return lines
+
+    def _write_whole(self, text: bytes) -> None:
+        """A descriptor that somebody made non-blocking is waited for: half a line would be none."""
+        while text:
             try:
-                line = line[os.write(self._descriptor, line) :]
+                text = text[os.write(self._descriptor, text) :]
+            except BlockingIOError:
+                self._thread.pause()
             except OSError:
-                self.dropped += 1
+                self.dropped += text.count(b"\n")
                 return
 
 

@@ -105,9 +105,13 @@ class Pump:
         owed = pending + wire.framed(ending.last) + (wire.last_chunk if ending.whole else b"")
         if ending.end in NOBODY_READS:
             owed = b""
-        sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
-        if sent and owed and not ending.whole:
-            gevent.sleep(READ_SECONDS)
+        try:
+            sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
+            if sent and owed and not ending.whole:
+                gevent.sleep(READ_SECONDS)
+        except BaseException:
+            wire.hang_up()
+            raise
         if not (sent and ending.whole) or wire.closes:
             wire.hang_up()
             raise HungUp

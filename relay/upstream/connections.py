@@ -23,6 +23,8 @@ from relay.core.targets import Target
 POOLED_SECONDS_MAX = 30.0
 # http.client's own bounds (100 fields of 64 KiB each) would let 6 MiB in.
 HEAD_BYTES_MAX = 262_144
+# A larger body is not worth copying.
+JOINED_BYTES_MAX = 65_536
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*)?\r?\n")
 HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r?\n")
 
@@ -136,6 +138,7 @@ class _Pooled:
     seconds_max: float
     idle_since = 0.0
     sock: Any
+    _held: list[bytes] | None = None
 
     def connect(self) -> None:
         connecting, begun_at = _connecting.get(), time.monotonic()
@@ -149,8 +152,24 @@ class _Pooled:
         finally:
             connecting.spent_seconds = (connecting.spent_seconds or 0.0) + time.monotonic() - begun_at
 
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """Head and body leave together: a second write would cost a system call here and a wake-up there."""
+        if not isinstance(body, bytes) or len(body) > JOINED_BYTES_MAX:
+            super().request(method, url, body, headers, **options)  # type: ignore[misc]
+            return
+        self._held = []
+        try:
+            super().request(method, url, body, headers, **options)  # type: ignore[misc]
+            whole = b"".join(self._held)
+        finally:
+            self._held = None
+        self.send(whole)
+
     def send(self, data: Any) -> None:
         """urllib3 still reads the answer of an upstream that closed before it had read all; TLS must say so its way."""
+        if self._held is not None:
+            self._held.append(data)
+            return
         try:
             super().send(data)  # type: ignore[misc]
         except ssl.SSLError as error:

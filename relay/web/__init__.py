@@ -95,14 +95,21 @@ def _add_common_headers(response: flask.Response) -> flask.Response:
     record = flask.g.get("record")
     if record is not None:
         record.status = response.status_code
-        response.headers["X-Request-Id"] = record.request_id
+        response.headers.add("X-Request-Id", record.request_id)
         if record.known_at:
-            response.headers["Server-Timing"] = server_timing(record, time.monotonic())
-    response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers.add("Server-Timing", server_timing(record, time.monotonic()))
+    response.headers.add("X-Content-Type-Options", "nosniff")
     incoming = flask.g.get("incoming")
-    for name, value in incoming.limit_headers if incoming else ():
-        response.headers.setdefault(name, value)
+    if incoming is not None:
+        _add_limit_headers(response, incoming.limit_headers)
     return response
+
+
+def _add_limit_headers(response: flask.Response, headers: list[tuple[str, str]]) -> None:
+    """An upstream that refuses for its own limits has told them already."""
+    for name, value in headers:
+        if response.status_code != 429 or name not in response.headers:
+            response.headers.add(name, value)
 
 
 def _close(error: BaseException | None) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import flask
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
 from relay.accounting import Record
@@ -15,7 +16,7 @@ from relay.core.errors import RelayError
 from relay.core.request import forwarded_headers, read_ask, seed_body, with_usage_asked
 from relay.core.routes import Route
 from relay.core.targets import Target
-from relay.web.parts import Parts, too_large
+from relay.web.parts import Parts, broken, too_large
 
 USER_AGENT = "relay"
 
@@ -112,8 +113,8 @@ class Incoming:
         try:
             with self._deadline(0.0):
                 body = self._sent.get_data(cache=False)
-        except (ClientDisconnected, OSError):
-            raise RelayError("invalid_request", "The request body ended early.") from None
+        except (ClientDisconnected, OSError, ParseException):
+            raise broken() from None
         if len(body) > bytes_max:
             raise too_large()
         return body

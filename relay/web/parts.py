@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from gunicorn.http.errors import ParseException
+
 from relay.core.errors import RelayError
 
 
@@ -24,13 +26,20 @@ class Parts:
         self._begun_at = time.monotonic()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes. Raises RelayError body_too_large, request_timeout."""
-        with self._deadline(time.monotonic() - self._begun_at):
-            data = self._stream.read(size)
+        """Return the next bytes. Raises RelayError body_too_large, invalid_request, request_timeout."""
+        try:
+            with self._deadline(time.monotonic() - self._begun_at):
+                data = self._stream.read(size)
+        except ParseException:
+            raise broken() from None
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise too_large()
         return data
+
+
+def broken() -> RelayError:
+    return RelayError("invalid_request", "The request body ended early, or its chunks are malformed.")
 
 
 def too_large() -> RelayError:

@@ -5,6 +5,7 @@ from io import BytesIO
 from types import SimpleNamespace
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 from relay.core.errors import RelayError
 from relay.web import parts
@@ -80,3 +81,10 @@ def test_what_the_deadline_raises_ends_the_reading() -> None:
             raise RelayError("request_timeout", "Too late.")
 
     assert code_of(Parts(BytesIO(b"x"), 10, lambda seconds: Over())) == "request_timeout"
+
+
+def test_a_body_whose_chunks_are_malformed_is_the_callers_fault() -> None:
+    def read(size: int = -1) -> bytes:
+        raise InvalidChunkSize(b"x")
+
+    assert code_of(Parts(SimpleNamespace(read=read), 10, unhurried)) == "invalid_request"
