@@ -10,10 +10,15 @@ import os  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
+import types  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 chdir = str(Path(__file__).parent)  # the relay starts from any directory
 sys.path.insert(0, chdir)
+
+import gunicorn.arbiter  # noqa: E402
+import gunicorn.workers.ggevent  # noqa: E402
 
 from config.descriptors import claim_descriptors  # noqa: E402
 from config.figures import drop_figures, share_figures  # noqa: E402
@@ -27,6 +32,10 @@ except ConfigError as error:
 
 if _settings.server.workers > 1:  # before prometheus_client is imported, which looks at it once
     _figures = share_figures()
+
+# gunicorn measures a drain with the wall clock: set forward, it would cut every stream.
+_steady = types.SimpleNamespace(time=time.monotonic, monotonic=time.monotonic, sleep=time.sleep)
+gunicorn.arbiter.time = gunicorn.workers.ggevent.time = _steady
 
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 

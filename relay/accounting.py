@@ -94,7 +94,7 @@ def keep_nothing(entry: Entry) -> None:
     """The ledger of a relay that keeps none."""
 
 
-def count_nothing(record: Record, ended_at: float) -> None:
+def count_nothing(record: Record, ended_at: float, cost_usd: float | None) -> None:
     """The figures of a relay that publishes none."""
 
 
@@ -107,7 +107,7 @@ class Accountant:
         failure: Callable[[str, BaseException], None],
         prices: Mapping[str, Price],
         enter: Callable[[Entry], None] = keep_nothing,
-        observe: Callable[[Record, float], None] = count_nothing,
+        observe: Callable[[Record, float, float | None], None] = count_nothing,
     ) -> None:
         self._write, self._failure, self._prices = write, failure, prices
         self._enter, self._observe = enter, observe
@@ -135,7 +135,7 @@ class Accountant:
             return
         record.told = True
         now, times, cost = time.time(), _times(record), self._cost(record)
-        self._observe(record, time.monotonic())
+        self._observe(record, time.monotonic(), cost)
         if record.key_id is not None:
             self._enter(entry_of(record, record.key_id, cost, now, times))
         self._write(

@@ -34,6 +34,7 @@ from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.ledger import Ledger
 from relay.stores.shared import TEND_SECONDS, Limits, open_limits
+from relay.upstream.connections import POOLED_SECONDS_MAX
 from relay.upstream.upstreams import Upstreams
 
 # How long a worker that ends may wait for whoever reads its log.
@@ -145,6 +146,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(TURN_SECONDS, "ledger", bookkeeper.flush)
         loop.every(TURN_SECONDS, "metrics", metrics.refresh)
         loop.every(TEND_SECONDS, "limits", limits.tend)
+        loop.every(POOLED_SECONDS_MAX, "connections", upstreams.drop_stale)
         loop.every(MEASURE_SECONDS, "capacity", capacity.look)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
@@ -178,18 +180,18 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     What a process decides once (address, workers, stores, drain times) keeps its old value until a restart.
     """
     targets = _targets(settings) if not (settings.uses_demo and relay.settings.uses_demo) else relay.targets
-    upstreams = _upstreams(settings, targets)
+    relay.upstreams.aim(targets, settings.stream.connect_seconds_max, settings.stream.first_byte_seconds_max)
     relay.pump.bound(_bounds(settings), settings.stream.early_open_seconds)
     relay.limits.fall_back(settings.limits.on_store_error)
+    relay.metrics.know_models(settings.models.prices)
     relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
-    relay.probe.ask = _question(settings, targets, upstreams)
+    relay.probe.ask = _question(settings, targets, relay.upstreams)
     return replace(
         relay,
         settings=settings,
         authenticator=_authenticator(settings, relay.keys, relay.limits),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
-        upstreams=upstreams,
         accountant=Accountant(
             relay.log.write,
             relay.log.failure,

@@ -41,7 +41,7 @@ class Log:
     def __init__(self, thread: Thread, descriptor: int = 1) -> None:
         self._thread, self._descriptor = thread, descriptor
         self._lines: deque[bytes] = deque()
-        self._writing = False
+        self._writing = self._torn = False
         self.dropped = 0
 
     def write(self, **fields: Any) -> None:
@@ -83,6 +83,8 @@ class Log:
 
     def _write_whole(self, text: bytes) -> None:
         """A descriptor that somebody made non-blocking is waited for: half a line would be none."""
+        text = b"\n" + text if self._torn else text
+        length, self._torn = len(text), False
         while text:
             try:
                 text = text[os.write(self._descriptor, text) :]
@@ -90,6 +92,7 @@ class Log:
                 self._thread.pause()
             except OSError:
                 self.dropped += text.count(b"\n")
+                self._torn = len(text) < length
                 return
 
 

@@ -40,13 +40,16 @@ class Metrics:
     """One per worker, with a registry of its own. Several `workers` write into files; any of them reads all."""
 
     def __init__(self, routes: Collection[str], models: Collection[str], workers: int = 1) -> None:
-        self._routes, self._models, self._workers = frozenset(routes), frozenset(models), workers
+        self.know_routes(routes)
+        self.know_models(models)
+        self._workers = workers
         self._kept: list[tuple[Gauge, Callable[[], float]]] = []
         self.registry = CollectorRegistry()
         self._requests = self._counter("relay_requests", "Requests answered", "route", "status", "end")
         self._refusals = self._counter("relay_refusals", "Requests that the relay refused", "code")
         self._frames = self._counter("relay_frames_out", "Frames sent to callers")
         self._bytes = self._counter("relay_bytes_out", "Body bytes sent to callers")
+        self._cost = self._counter("relay_cost_usd", "Cost of what has a price", "model")
         self._overhead = self._histogram("relay_overhead_seconds", "The relay's own part", OVERHEAD_SECONDS)
         self._tokens = self._histogram(
             "gen_ai_client_token_usage", "Tokens by the upstream's count", TOKENS, "gen_ai_token_type", "model"
@@ -66,7 +69,15 @@ class Metrics:
         for gauge, read in self._kept:
             gauge.set(read())
 
-    def observe(self, record: Observed, ended_at: float) -> None:
+    def know_routes(self, routes: Collection[str]) -> None:
+        """Requests for any other are counted as `unknown`."""
+        self._routes = frozenset(routes)
+
+    def know_models(self, models: Collection[str]) -> None:
+        """Any other is counted as `other`."""
+        self._models = frozenset(models)
+
+    def observe(self, record: Observed, ended_at: float, cost_usd: float | None = None) -> None:
         """Count one request."""
         route = record.route if record.route in self._routes else "unknown"
         self._requests.labels(route, str(record.status), record.end).inc()
@@ -74,6 +85,8 @@ class Metrics:
             self._refusals.labels(record.error).inc()
         if record.answered_at:
             self._observe_answer(record, ended_at)
+        if cost_usd is not None:
+            self._cost.labels(self._model_of(record)).inc(cost_usd)
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
@@ -85,7 +98,7 @@ class Metrics:
         return generate_latest(everyone)
 
     def _observe_answer(self, record: Observed, ended_at: float) -> None:
-        model = record.model if record.model in self._models else "other"
+        model = self._model_of(record)
         self._frames.inc(record.frames_out)
         self._bytes.inc(record.bytes_out)
         self._duration.labels(model).observe(ended_at - record.begun_at)
@@ -96,6 +109,9 @@ class Metrics:
         if record.usage is not None:
             self._tokens.labels("input", model).observe(record.usage.input_tokens)
             self._tokens.labels("output", model).observe(record.usage.output_tokens)
+
+    def _model_of(self, record: Observed) -> str:
+        return record.model if record.model in self._models else "other"
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -32,7 +32,8 @@ class Source:
     """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
 
     __slots__ = (
-        "_answer", "_broken", "_io", "_is_tls", "_on_readable", "_raw", "_read_bytes_max", "_sock", "buffered", "decoder",
+        "_answer", "_broken", "_io", "_is_tls", "_on_readable", "_raw", "_read_bytes_max", "_sock",
+        "buffered", "decoder",
     )  # fmt: skip
 
     def __init__(self, answer: Answer, read_bytes_max: int = READ_BYTES_MAX) -> None:

@@ -1,4 +1,4 @@
-"""Connections to upstreams: a pool each, one deadline over DNS, TCP and TLS, and no stale connection used again."""
+"""Connections to upstreams: one deadline over DNS, TCP and TLS, strict heads, and no stale connection used again."""
 
 import re
 import ssl
@@ -7,17 +7,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
-from certifi import where
 from gevent.monkey import get_original
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
-
-from relay.core.targets import Target
 
 # A connection that slept longer may have been dropped on the way without a word.
 POOLED_SECONDS_MAX = 30.0
@@ -48,39 +42,6 @@ class ConnectDeadline(gevent.Timeout):  # type: ignore[misc]
 
 class HandshakeFailed(Exception):
     """TCP stood, TLS did not."""
-
-
-def open_pool(target: Target, connect_seconds_max: float, connections_max: int) -> tuple[Any, str]:
-    """The upstream's connection pool, made by requests' adapter, and the path of its base URL."""
-    adapter = HTTPAdapter(pool_maxsize=connections_max, max_retries=0)
-    manager: Any = adapter.poolmanager
-    manager.pool_classes_by_scheme = _pool_classes(connect_seconds_max)
-    url = urlsplit(target.base_url)
-    trust = {"ssl_context": _trusting(target.ca_file)} if url.scheme == "https" else {}
-    return manager.connection_from_url(target.base_url, pool_kwargs=trust), url.path.rstrip("/")
-
-
-def _trusting(ca_file: str) -> ssl.SSLContext:
-    """One context for all connections: loading the authorities takes as long as a hundred requests."""
-    return ssl.create_default_context(cafile=ca_file or where())
-
-
-def _pool_classes(connect_seconds_max: float) -> dict[str, type]:
-    """Pools whose connections know their deadline over DNS, TCP and TLS together, and their age."""
-
-    class Plain(_Pooled, HTTPConnection):
-        seconds_max = connect_seconds_max
-
-    class Secure(_Pooled, HTTPSConnection):
-        seconds_max = connect_seconds_max
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
 
 
 def begin_connecting(seconds_max: float) -> Connecting:
@@ -135,7 +96,6 @@ class _Pooled:
     """What our connections add to urllib3's."""
 
     response_class: type[HTTPResponse] = _StrictHead
-    seconds_max: float
     idle_since = 0.0
     sock: Any
     _held: list[bytes] | None = None
@@ -143,7 +103,7 @@ class _Pooled:
     def connect(self) -> None:
         connecting, begun_at = _connecting.get(), time.monotonic()
         try:
-            with ConnectDeadline(min(self.seconds_max, max(0.001, connecting.until - begun_at))):
+            with ConnectDeadline(max(0.001, connecting.until - begun_at)):
                 super().connect()  # type: ignore[misc]
         except (HTTPError, gevent.Timeout):
             raise
@@ -180,6 +140,14 @@ class _Pooled:
         """Asked before a pooled connection is used again."""
         fresh = time.monotonic() - self.idle_since < POOLED_SECONDS_MAX
         return self.sock is not None and fresh and not _readable_now(self.sock)
+
+
+class Plain(_Pooled, HTTPConnection):
+    """To an http:// upstream."""
+
+
+class Secure(_Pooled, HTTPSConnection):
+    """To an https:// upstream."""
 
 
 def _readable_now(sock: Any) -> bool:

@@ -21,9 +21,12 @@ from relay.core.body import BodyDecoder
 from relay.core.errors import RelayError
 from relay.core.retries import connect_delays
 from relay.core.targets import Target
-from relay.upstream.connections import ConnectDeadline, HandshakeFailed, begin_connecting, open_pool
+from relay.upstream.connections import ConnectDeadline, HandshakeFailed, begin_connecting
+from relay.upstream.pool import Pool
 
 AUTH_STATUSES = (401, 403)
+# With the default turn of 10 s an upstream that hangs is told within 15.
+PROBE_SECONDS_MAX = 4.0
 # One request, one answer: nothing is retried, followed, decoded or read behind our back.
 AS_IT_COMES: Mapping[str, Any] = MappingProxyType(
     {
@@ -89,7 +92,7 @@ class Upstream:
 
 
 class Upstreams:
-    """Opens requests to upstreams over pooled connections, one pool per upstream."""
+    """Opens requests to upstreams over pooled connections, one pool per place that they lead to."""
 
     def __init__(
         self,
@@ -100,8 +103,25 @@ class Upstreams:
         connections_max: int,
     ) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its lines hold paths and headers
+        self._connections_max = connections_max
+        self._pools: dict[tuple[str, str], Pool] = {}
+        self.aim(targets, connect_seconds_max, first_byte_seconds_max)
+
+    def aim(self, targets: Sequence[Target], connect_seconds_max: float, first_byte_seconds_max: float) -> None:
+        """Lead to these from now on. Connections to other places, or trusted by a file that may have changed, end with
+        the request that they carry.
+        """
         self._connect_seconds_max, self._head_seconds_max = connect_seconds_max, first_byte_seconds_max
-        self._pools = {target.name: open_pool(target, connect_seconds_max, connections_max) for target in targets}
+        places = {_place_of(target) for target in targets if not target.ca_file}
+        for place in self._pools.keys() - places:
+            self._pools.pop(place).at_hand.retire()
+        for target in targets:
+            self._pool_of(target)
+
+    def drop_stale(self) -> None:
+        """Close connections that would not be used again; called now and then."""
+        for pool in self._pools.values():
+            pool.at_hand.drop_stale()
 
     @contextmanager
     def open(self, targets: Sequence[Target], request: Outgoing) -> Iterator[Upstream]:
@@ -120,32 +140,37 @@ class Upstreams:
     def probe(self, target: Target, path: str) -> None:
         """Ask for something that is never billed.
 
-        Raises RelayError where the upstream does not answer as one that works.
+        Raises RelayError where the upstream does not answer as one that works, or not within PROBE_SECONDS_MAX.
         """
-        with self.open([target], _Question(path)) as upstream:
+        late = RelayError("upstream_timeout", "The upstream did not answer in time.")
+        with gevent.Timeout(PROBE_SECONDS_MAX, late), self.open([target], _Question(path)) as upstream:
             if upstream.status >= 500:
                 raise bad_response()
 
+    def _pool_of(self, target: Target) -> Pool:
+        place = _place_of(target)
+        if place not in self._pools:
+            self._pools[place] = Pool(target, self._connections_max)
+        return self._pools[place]
+
     def _send(self, target: Target, request: Outgoing) -> Upstream:
         headers = {**request.headers_for(target), **target.credential(), "Accept-Encoding": "identity"}
-        pool, path = self._pools[target.name]
+        pool = self._pool_of(target)
         connecting = begin_connecting(self._connect_seconds_max)
         try:
             with HeadDeadline(self._head_seconds_max):
-                upstream = _in_hand(target, self._attempt(pool, request, path + request.upstream_path, headers))
+                upstream = _in_hand(target, self._attempt(pool, request, headers))
         except HeadDeadline:
             raise RelayError("upstream_timeout", "The upstream did not answer in time.") from None
         upstream.connect_seconds = connecting.spent_seconds
         return upstream
 
-    def _attempt(self, pool: Any, request: Outgoing, url: str, headers: dict[str, str]) -> Any:
+    def _attempt(self, pool: Pool, request: Outgoing, headers: dict[str, str]) -> Any:
         """Connect again where nothing was sent; what was sent is never sent twice."""
-        delays = connect_delays()
+        delays, url, send = connect_delays(), pool.path + request.upstream_path, pool.connections.urlopen
         while True:
             try:
-                return pool.urlopen(
-                    request.method, url, body=request.body, headers=headers, timeout=None, **AS_IT_COMES
-                )
+                return send(request.method, url, body=request.body, headers=headers, timeout=None, **AS_IT_COMES)
             except NewConnectionError as error:
                 if _lacks_descriptors(error):
                     raise RelayError("overloaded", "The relay has no room for more requests.") from None
@@ -172,6 +197,10 @@ class _Question:
 
     def headers_for(self, target: Target) -> dict[str, str]:
         return {"User-Agent": "relay"}
+
+
+def _place_of(target: Target) -> tuple[str, str]:
+    return target.base_url, target.ca_file
 
 
 def _lacks_descriptors(error: BaseException | None) -> bool:

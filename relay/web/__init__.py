@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
             app.register_blueprint(
                 blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"
             )
+    app.extensions["relay"].metrics.know_routes({rule.rule for rule in app.url_map.iter_rules()})
     app.wsgi_app = KeepStartResponse(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
 

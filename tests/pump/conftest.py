@@ -132,7 +132,7 @@ def ends(nothing_left: None) -> Iterator[tuple[Caller, socket.socket]]:
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
     """A certificate for 127.0.0.1, and the loop's TLS where a server would have patched it in."""
     monkeypatch.setattr("relay.pump.source.ssl", ssl)
-    monkeypatch.setattr("relay.upstream.connections._trusting", _trusting)
+    monkeypatch.setattr("relay.upstream.pool._trusting", _trusting)
     authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

@@ -173,8 +173,8 @@ class Stage:
             caller.close()
         self.upstream.close()
         gevent.joinall(self.served, timeout=5)
-        for pool, _ in self.upstreams._pools.values():
-            pool.close()
+        for pool in self.upstreams._pools.values():
+            pool.at_hand.retire()
         self._listener.close()
         self._worker.tmp.close()
 

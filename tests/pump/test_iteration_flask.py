@@ -66,8 +66,8 @@ def client(upstream: Upstream, tmp_path: Path, lines: list[dict[str, Any]]) -> I
     relay = app.extensions["relay"]
     relay.stop()
     relay.authenticator._keys._database.close()
-    [pool] = [pool for pool, _ in relay.upstreams._pools.values()]
-    pool.close()
+    [pool] = relay.upstreams._pools.values()
+    pool.at_hand.retire()
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ class Room:
 
     def __init__(self, stage: Stage, opened: ExitStack) -> None:
         self.stage, self._opened = stage, opened
-        [(self.pool, self._path)] = stage.upstreams._pools.values()
+        [pool] = stage.upstreams._pools.values()
+        self.pool = pool.connections
 
     def send(self) -> gevent.Greenlet:
         """A greenlet that returns an answer once its head is there."""
@@ -127,17 +128,17 @@ def test_a_response_stands_on_keeping_its_connection_until_it_is_given_back(room
     """`release_conn=False`: urllib3 would else put it back before the body was read."""
     response, _ = room.take(LENGTH_HEAD + b"body")
     assert response._connection is not None
-    assert not any(room.pool.pool.queue)
+    assert not any(room.pool.pool.connections)
     give_back(response)
     assert response._connection is None
-    assert any(room.pool.pool.queue)
+    assert any(room.pool.pool.connections)
 
 
 def test_closing_stands_on_urllib3_closing_the_connection_with_its_response(room: Room) -> None:
     response, upstream = room.take()
     response.close()
     assert upstream.sees_the_other_leave(0.5)
-    assert not any(room.pool.pool.queue)
+    assert not any(room.pool.pool.connections)
 
 
 def test_no_stale_connection_stands_on_the_pool_asking_is_connected(

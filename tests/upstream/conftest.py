@@ -92,8 +92,8 @@ def upstreams_of() -> Iterator[Callable[..., Upstreams]]:
 
         def build(*targets: Target) -> Upstreams:
             upstreams = Upstreams(targets, connect_seconds_max=2, first_byte_seconds_max=2, connections_max=4)
-            for pool, _ in upstreams._pools.values():
-                opened.callback(pool.close)
+            for pool in upstreams._pools.values():
+                opened.callback(pool.at_hand.retire)
             return upstreams
 
         yield build

@@ -11,9 +11,8 @@ from urllib3.exceptions import NewConnectionError
 from relay.core.targets import Target
 from relay.pump.takeover import give_back
 from relay.upstream import connections
-from relay.upstream.connections import POOLED_SECONDS_MAX, ConnectDeadline, HandshakeFailed, _Pooled, open_pool
+from relay.upstream.connections import POOLED_SECONDS_MAX, ConnectDeadline, HandshakeFailed, _Pooled, begin_connecting
 from relay.upstream.upstreams import Upstreams
-from tests.live.bench.certificates import Certificates
 from tests.live.bench.conversation import Connection
 from tests.live.bench.scripts import json_answer
 from tests.live.bench.upstream import ScriptedUpstream
@@ -87,28 +86,8 @@ def test_a_connection_whose_upstream_closed_it_or_spoke_unasked_is_not(
     upstreams = upstreams_of(target)
     for _ in range(3):
         answer = one_request(upstreams, target)
-        assert select.select([answer.response._pool.pool.queue[-1].sock], [], [], 2)[0], "nothing came"
+        assert select.select([answer.response._pool.pool.connections[-1].sock], [], [], 2)[0], "nothing came"
     assert (upstream.accepted, len(upstream.requests)) == (3, 3)
-
-
-def test_the_path_of_the_base_url_is_kept_and_its_last_slash_is_not() -> None:
-    for base_url, path in (("http://h:1/v1", "/v1"), ("http://h:1/a/b/", "/a/b"), ("http://h:1", "")):
-        pool, found = open_pool(Target("t", base_url, KEY), 1, 1)
-        assert (found, pool.host, pool.port) == (path, "h", 1)
-
-
-def test_pools_differ_by_their_targets_authority(certificates: Certificates) -> None:
-    public, _ = open_pool(Target("a", "https://h/v1", KEY), 1, 1)
-    private, _ = open_pool(Target("b", "https://h/v1", KEY, ca_file=str(certificates.ca_file)), 1, 1)
-    contexts = [pool.conn_kw["ssl_context"] for pool in (public, private)]
-    assert all(c.verify_mode == ssl.CERT_REQUIRED and c.check_hostname for c in contexts)
-    assert len(contexts[0].get_ca_certs()) > 20
-    assert len(contexts[1].get_ca_certs()) == 1
-
-
-def test_a_plain_upstream_loads_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_trusting", lambda ca_file: pytest.fail("loaded"))
-    open_pool(Target("t", "http://h/v1", KEY), 1, 1)
 
 
 def connecting(connect: Any, seconds_max: float = 5.0) -> Any:
@@ -121,7 +100,7 @@ def connecting(connect: Any, seconds_max: float = 5.0) -> Any:
     class Ours(_Pooled, Below):
         pass
 
-    Ours.seconds_max = seconds_max
+    begin_connecting(seconds_max)
     return Ours()
 
 

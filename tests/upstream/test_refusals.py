@@ -3,6 +3,7 @@
 import gzip
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -138,7 +139,8 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Upstreams, T
     def meet(*fates: BaseException | float) -> tuple[Upstreams, Target, FakePool]:
         target, pool = Target("default", "http://upstream.example/v1", KEY), FakePool(*fates)
         upstreams = Upstreams([target], connect_seconds_max=1, first_byte_seconds_max=0.05, connections_max=1)
-        monkeypatch.setitem(upstreams._pools, "default", (pool, "/v1"))
+        place = (target.base_url, target.ca_file)
+        monkeypatch.setitem(upstreams._pools, place, SimpleNamespace(path="/v1", connections=pool))
         return upstreams, target, pool
 
     return meet
