@@ -82,18 +82,21 @@ class Log:
         return lines
 
     def _write_whole(self, text: bytes) -> None:
-        """A descriptor that somebody made non-blocking is waited for: half a line would be none."""
-        text = b"\n" + text if self._torn else text
-        length, self._torn = len(text), False
-        while text:
+        """A descriptor that somebody made non-blocking is waited for. A line that a full disk tore gets an end before
+        the next one, or it would take that with it.
+        """
+        left = b"\n" + text if self._torn else text
+        while left:
             try:
-                text = text[os.write(self._descriptor, text) :]
+                written = os.write(self._descriptor, left)
             except BlockingIOError:
                 self._thread.pause()
             except OSError:
-                self.dropped += text.count(b"\n")
-                self._torn = len(text) < length
+                self.dropped += left[-len(text) :].count(b"\n")
                 return
+            else:
+                left = left[written:]
+                self._torn = bool(left)
 
 
 def places_of(error: BaseException) -> list[str]:

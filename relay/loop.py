@@ -42,8 +42,9 @@ class WriterThread:
             gevent.sleep(0.005)
 
     def pause(self) -> None:
-        """Wait a moment, in this thread."""
-        get_original("time", "sleep")(GATHER_SECONDS)
+        """Wait a moment, in this thread; or not, where the clock jumps so that the system refuses."""
+        with suppress(OSError):
+            get_original("time", "sleep")(GATHER_SECONDS)
 
     def _run(self) -> None:
         while True:
