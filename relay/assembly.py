@@ -74,6 +74,7 @@ class Relay:
     def stop(self) -> None:
         """End the background work and write what is left to write."""
         self.loop.stop()
+        self.upstreams.close()
         with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
             self.bookkeeper.flush()
             self.limits.close()

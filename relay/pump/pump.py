@@ -165,7 +165,6 @@ class Pump:
         if not ending.whole or exchange.flow.surplus:
             return
         if source.is_reusable:
-            exchange.upstream.leave_open()
             source.give_back()
         elif source.may_end_soon:
             Linger(source, self._sweep, exchange.upstream.leave_open())

@@ -9,7 +9,7 @@ from gevent.socket import wait_read
 
 from relay.core.body import BodyDecoder, UntilClose
 from relay.pump.departure import was_reset
-from relay.pump.takeover import give_back, raw_socket, upstream_socket
+from relay.pump.takeover import raw_socket
 
 # What one stream may read before the others have their turn.
 READ_BYTES_MAX = 65_536
@@ -19,39 +19,37 @@ _READ, _WRITE = 1, 2
 class Answer(Protocol):
     """An upstream's answer with its head in hand, as the upstream room hands it over."""
 
-    response: Any
     decoder: BodyDecoder
     keeps_alive: bool
+    buffered: bytes
+
+    @property
+    def sock(self) -> Any: ...
 
     def close(self) -> None: ...
 
     def leave_open(self) -> Callable[[], None]: ...
+
+    def give_back(self) -> None: ...
 
 
 class Source:
     """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
 
     __slots__ = (
-        "_answer", "_broken", "_io", "_is_tls", "_on_readable", "_raw", "_read_bytes_max", "_sock",
+        "_answer", "_io", "_is_tls", "_on_readable", "_raw", "_read_bytes_max", "_sock",
         "buffered", "decoder",
     )  # fmt: skip
 
     def __init__(self, answer: Answer, read_bytes_max: int = READ_BYTES_MAX) -> None:
         self._answer = answer
         self._read_bytes_max = min(read_bytes_max, READ_BYTES_MAX)
-        self.decoder = answer.decoder
-        self._broken: OSError | None = None
-        self._sock, self.buffered = self._take_over()
+        self.decoder, self.buffered = answer.decoder, answer.buffered
+        self._sock = answer.sock
+        self._sock.settimeout(0.0)
         self._is_tls, self._raw = isinstance(self._sock, ssl.SSLSocket), raw_socket(self._sock)
         self._io: Any = None
         self._on_readable: Callable[[], None] = lambda: None
-
-    def _take_over(self) -> tuple[Any, bytes]:
-        try:
-            return upstream_socket(self._answer.response)
-        except OSError as error:
-            self._broken = error
-            return None, b""
 
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` from the loop whenever there is something to read."""
@@ -84,8 +82,6 @@ class Source:
 
     def read(self) -> bytes | None:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
-        if self._broken is not None:
-            raise self._broken
         if self._is_tls:
             return self._read_tls()
         try:
@@ -110,11 +106,6 @@ class Source:
         return data
 
     @property
-    def is_broken(self) -> bool:
-        """Whether the next read raises what the takeover found."""
-        return self._broken is not None
-
-    @property
     def has_more(self) -> bool:
         """TLS holds decrypted bytes that no event will announce."""
         return self._is_tls and self._sock.pending() > 0
@@ -131,7 +122,7 @@ class Source:
 
     def give_back(self) -> None:
         """Put the connection back into its pool."""
-        give_back(self._answer.response)
+        self._answer.give_back()
 
     def _want_write(self) -> None:
         """A TLS key update must be answered before more can be read."""

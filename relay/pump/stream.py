@@ -101,8 +101,8 @@ class Stream:
         """The body may be complete already: no watcher is made for it."""
         if self._source.buffered or self._source.decoder.ended:
             self._take(self._source.buffered, self._read_at)
-        elif self._source.is_broken:
-            self._source.read()
+        if self._source.has_more:
+            self._readable()
 
     @guarded
     def _readable(self) -> None:

@@ -1,12 +1,11 @@
-"""Everything private of gunicorn, http.client and urllib3 that the pump stands on; each has a contract test.
+"""Everything private of gunicorn and gevent that the pump stands on; each has a contract test.
 
 Pinned to gunicorn 27.0.1 (`Response.start_response` returns the bound method `write`; `environ["gunicorn.socket"]`)
-and urllib3 2.8.0 (`HTTPResponse._fp` is http.client's response, `.fp.raw._sock` the socket).
+and gevent 26.9.0 (`socket._sock` is the native one).
 """
 
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -21,11 +20,9 @@ __all__ = [
     "HungUp",
     "Wire",
     "caller_socket",
-    "give_back",
     "hang_up",
     "open_wire",
     "raw_socket",
-    "upstream_socket",
 ]
 
 
@@ -100,24 +97,3 @@ def open_wire(
     except OSError:
         raise CallerGone from None
     return Wire(write.__self__)
-
-
-def upstream_socket(response: Any) -> tuple[socket.socket, bytes]:
-    """The upstream's socket, made non-blocking, and the body bytes that http.client had already read.
-
-    Raises OSError where http.client's reader looks further and finds a reset; the kernel tells it only once.
-    """
-    reader = response._fp.fp
-    sock = reader.raw._sock
-    sock.settimeout(0.0)
-    try:
-        return sock, reader.peek()
-    except ssl.SSLWantReadError:  # on TLS an empty buffer says so this way
-        return sock, b""
-
-
-def give_back(response: Any) -> None:
-    """Put the connection into its pool. http.client must be told that the body is over: it did not see it end."""
-    response._connection.idle_since = time.monotonic()
-    response._fp.close()
-    response.release_conn()

@@ -1,43 +1,27 @@
 """Sends a request to an upstream and brings its answer's head, or a refusal that says whose fault it was."""
 
-import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from http.client import HTTPException
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import gevent
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-)
+from urllib3.exceptions import NewConnectionError
 
 from relay.core import head
 from relay.core.body import BodyDecoder
 from relay.core.errors import RelayError
+from relay.core.message import AnswerHead
 from relay.core.retries import connect_delays
 from relay.core.targets import Target
-from relay.upstream.connections import ConnectDeadline, HandshakeFailed, begin_connecting
+from relay.upstream.connections import begin_connecting
 from relay.upstream.pool import Pool
+from relay.upstream.refusals import bad_response, delay_after, refusal_for, refuse_unusable
+from relay.upstream.sending import ask
 
-AUTH_STATUSES = (401, 403)
 # With the default turn of 10 s an upstream that hangs is told within 15.
 PROBE_SECONDS_MAX = 4.0
-# One request, one answer: nothing is retried, followed, decoded or read behind our back.
-AS_IT_COMES: Mapping[str, Any] = MappingProxyType(
-    {
-        "retries": False,
-        "redirect": False,
-        "assert_same_host": False,
-        "preload_content": False,
-        "decode_content": False,
-        "release_conn": False,
-    }
-)
 
 
 class HeadDeadline(gevent.Timeout):  # type: ignore[misc]
@@ -64,31 +48,45 @@ class Outgoing(Protocol):
 
 @dataclass(slots=True)
 class Upstream:
-    """An answer whose head is in hand; its body is still on the socket. `connect_seconds`: None if it was connected."""
+    """An answer whose head is in hand; its body is still on the socket, but for what is `buffered`.
+
+    `connect_seconds`: None where a connection was at hand.
+    """
 
     target: Target
-    response: Any
     status: int
     headers: head.Headers
     decoder: BodyDecoder
     keeps_alive: bool
-    connect_seconds: float | None = None
+    buffered: bytes
+    connection: Any
+    connect_seconds: float | None
+    _put: Callable[[Any], None]
     _left_open: bool = False
 
     @property
     def content_type(self) -> str:
         return head.without_secret(head.content_type(self.headers), self.target.api_key)
 
+    @property
+    def sock(self) -> Any:
+        return self.connection.sock
+
     def leave_open(self) -> Callable[[], None]:
         """From now on somebody else decides about the connection; return what closes it."""
         self._left_open = True
-        return self.response.close  # type: ignore[no-any-return]
+        return self.connection.close  # type: ignore[no-any-return]
+
+    def give_back(self) -> None:
+        """The answer ended exactly: the connection may carry another request."""
+        self._left_open = True
+        self._put(self.connection)
 
     def close(self) -> None:
         """Close the connection, which stops the upstream's work. Idempotent."""
         if not self._left_open:
             self._left_open = True
-            self.response.close()
+            self.connection.close()
 
 
 class Upstreams:
@@ -114,14 +112,18 @@ class Upstreams:
         self._connect_seconds_max, self._head_seconds_max = connect_seconds_max, first_byte_seconds_max
         places = {_place_of(target) for target in targets if not target.ca_file}
         for place in self._pools.keys() - places:
-            self._pools.pop(place).at_hand.retire()
+            self._pools.pop(place).retire()
         for target in targets:
             self._pool_of(target)
+
+    def close(self) -> None:
+        """Close what is at hand; what is in use ends with its request."""
+        self.aim((), self._connect_seconds_max, self._head_seconds_max)
 
     def drop_stale(self) -> None:
         """Close connections that would not be used again; called now and then."""
         for pool in self._pools.values():
-            pool.at_hand.drop_stale()
+            pool.drop_stale()
 
     @contextmanager
     def open(self, targets: Sequence[Target], request: Outgoing) -> Iterator[Upstream]:
@@ -134,7 +136,7 @@ class Upstreams:
             with request.presence:  # which may raise also when the answer is there
                 upstream = self._send(target, request)
                 held.callback(upstream.close)
-            _refuse_unusable(upstream)
+            refuse_unusable(upstream)
             yield upstream
 
     def probe(self, target: Target, path: str) -> None:
@@ -154,36 +156,38 @@ class Upstreams:
         return self._pools[place]
 
     def _send(self, target: Target, request: Outgoing) -> Upstream:
-        headers = {**request.headers_for(target), **target.credential(), "Accept-Encoding": "identity"}
-        pool = self._pool_of(target)
-        connecting = begin_connecting(self._connect_seconds_max)
+        pool, connecting = self._pool_of(target), begin_connecting(self._connect_seconds_max)
         try:
             with HeadDeadline(self._head_seconds_max):
-                upstream = _in_hand(target, self._attempt(pool, request, headers))
+                connection, answer, buffered = self._attempt(target, pool, request)
         except HeadDeadline:
             raise RelayError("upstream_timeout", "The upstream did not answer in time.") from None
-        upstream.connect_seconds = connecting.spent_seconds
-        return upstream
+        return Upstream(
+            target=target,
+            status=answer.status,
+            headers=answer.headers,
+            decoder=_decoder(answer, connection),
+            keeps_alive=head.keeps_alive(answer.headers, http11=answer.http11),
+            buffered=buffered,
+            connection=connection,
+            connect_seconds=connecting.spent_seconds,
+            _put=pool.put,
+        )
 
-    def _attempt(self, pool: Pool, request: Outgoing, headers: dict[str, str]) -> Any:
+    def _attempt(self, target: Target, pool: Pool, request: Outgoing) -> tuple[Any, AnswerHead, bytes]:
         """Connect again where nothing was sent; what was sent is never sent twice."""
-        delays, url, send = connect_delays(), pool.path + request.upstream_path, pool.connections.urlopen
+        headers = {**request.headers_for(target), **target.credential(), "Accept-Encoding": "identity"}
+        line, delays = (request.method, pool.path + request.upstream_path, pool.host), connect_delays()
         while True:
+            connection = pool.take()
             try:
-                return send(request.method, url, body=request.body, headers=headers, timeout=None, **AS_IT_COMES)
+                return connection, *ask(connection, line, headers, request.body)
             except NewConnectionError as error:
-                if _lacks_descriptors(error):
-                    raise RelayError("overloaded", "The relay has no room for more requests.") from None
-                delay = next(delays, None)
-                if delay is None:
-                    raise RelayError("upstream_unreachable", "The upstream cannot be reached.") from None
-                gevent.sleep(delay)
-            except (ConnectDeadline, ConnectTimeoutError):
-                raise RelayError("upstream_connect_timeout", "The upstream did not connect in time.") from None
-            except HandshakeFailed:
-                raise RelayError("upstream_tls", "A trusted TLS connection to the upstream failed.") from None
-            except (HTTPError, HTTPException, OSError, ValueError):
-                raise bad_response() from None
+                delay = delay_after(error, delays)
+            except BaseException as error:
+                connection.close()
+                raise refusal_for(error) from None
+            gevent.sleep(delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,46 +207,9 @@ def _place_of(target: Target) -> tuple[str, str]:
     return target.base_url, target.ca_file
 
 
-def _lacks_descriptors(error: BaseException | None) -> bool:
-    """Whether it is our own process that can open no more connections."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def bad_response() -> RelayError:
-    return RelayError("upstream_bad_response", "The upstream's answer is not valid HTTP.")
-
-
-def _in_hand(target: Target, response: Any) -> Upstream:
-    headers = tuple(response.headers.items())
-    http11 = response.version == 11  # urllib3's spelling of HTTP/1.1
+def _decoder(answer: AnswerHead, connection: Any) -> BodyDecoder:
     try:
-        decoder = head.framing(headers, http11=http11)
+        return head.framing(answer.headers, http11=answer.http11)
     except head.BadHead:
-        response.close()
+        connection.close()
         raise bad_response() from None
-    return Upstream(target, response, response.status, headers, decoder, head.keeps_alive(headers, http11=http11))
-
-
-def _refuse_unusable(upstream: Upstream) -> None:
-    """What must not reach a caller as it is."""
-    refusal = _refusal(upstream.status, head.is_encoded(upstream.headers))
-    if refusal is not None:
-        error = RelayError(*refusal)
-        error.upstream_status = upstream.status
-        raise error
-
-
-def _refusal(status: int, is_encoded: bool) -> tuple[str, str] | None:
-    if status in AUTH_STATUSES:
-        return "upstream_auth_failed", "The upstream refused the relay's own credentials."
-    if 300 <= status < 400 and status != 304:
-        return "upstream_redirect", "The upstream answered with a redirect, which is not followed."
-    if status < 200:  # an interim answer that http.client took for the final one
-        return "upstream_bad_response", "The upstream's answer is not valid HTTP."
-    if is_encoded:
-        return "upstream_bad_response", "The upstream compressed its answer although it was asked not to."
-    return None

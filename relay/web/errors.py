@@ -21,6 +21,8 @@ from relay.web import german
 from relay.web.current import start_response
 from relay.web.parts import too_large
 
+# Of whose request how much may still be on its way for the connection to be kept; where there is no room, none is kept.
+KEPT_AFTER = {"request_timeout": 0, "body_too_large": 0, "overloaded": -1}
 _FLAT_NAMES = {"missing_credentials": "MISSING_AUTH", "invalid_api_key": "INVALID_KEY"}
 
 
@@ -46,7 +48,7 @@ def refused(error: RelayError) -> flask.Response:
     for name, value in error.headers():
         response.headers[name] = value
     environ = flask.request.environ
-    kept_bytes_max = 0 if error.kind.status in (408, 413) else KEPT_BYTES_MAX
+    kept_bytes_max = KEPT_AFTER.get(error.code, KEPT_BYTES_MAX)
     end_where_unread(environ["wsgi.input"], start_response(environ), kept_bytes_max)
     return response
 

@@ -11,6 +11,7 @@ from relay.core.credentials import (
     Credentials,
     KeyRevoked,
     invalid_key,
+    network_of,
     presented_key,
 )
 from relay.core.errors import RelayError
@@ -120,3 +121,33 @@ def test_a_ticket_may_stand_in_the_query_but_no_key() -> None:
 
 def test_a_key_that_was_revoked_while_it_waited_gets_the_answer_of_an_unknown_one() -> None:
     assert told(KeyRevoked()) == told(invalid_key())
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("::FFFF:cb00:7107", "203.0.113.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_address_stands_for_itself_or_for_its_customers_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "unknown", "203.0.113.7:80", "203.0.113", "[::1]", "1.2.3.4, 5.6.7.8", "\0", "é"]
+)
+def test_what_is_no_address_is_one_and_the_same(rubbish: str) -> None:
+    """Whatever is sent in its place must not make a new one each time."""
+    assert network_of(rubbish) == "unknown"
+
+
+@given(st.text(max_size=50))
+def test_no_address_is_a_failure(text: str) -> None:
+    assert network_of(text)

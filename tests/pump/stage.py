@@ -174,7 +174,7 @@ class Stage:
         self.upstream.close()
         gevent.joinall(self.served, timeout=5)
         for pool in self.upstreams._pools.values():
-            pool.at_hand.retire()
+            pool.retire()
         self._listener.close()
         self._worker.tmp.close()
 

@@ -66,8 +66,6 @@ def client(upstream: Upstream, tmp_path: Path, lines: list[dict[str, Any]]) -> I
     relay = app.extensions["relay"]
     relay.stop()
     relay.authenticator._keys._database.close()
-    [pool] = relay.upstreams._pools.values()
-    pool.at_hand.retire()
 
 
 @pytest.fixture

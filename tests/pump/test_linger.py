@@ -89,7 +89,7 @@ def test_an_upstream_that_closes_is_let_go(lingering: tuple[Stage, Caller, Answe
     leave(upstream)
     until(lambda: not len(stage.sweep), 0.15)
     [taken] = stage.upstreams_taken
-    assert taken.response._connection is None or taken.response._connection.sock is None
+    assert taken.connection.sock is None
 
 
 def test_the_wait_is_about_a_second() -> None:

@@ -76,7 +76,7 @@ def test_an_unfinished_record_is_nothing_to_read_yet(take: Take, monkeypatch: py
 
     monkeypatch.setattr(Source, "_sock", Unfinished())
     source = Source.__new__(Source)
-    source._broken, source._read_bytes_max, source._is_tls = None, 1000, True
+    source._read_bytes_max, source._is_tls = 1000, True
     assert source.read() is None
 
 

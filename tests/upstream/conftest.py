@@ -11,7 +11,6 @@ import pytest
 
 from relay.core.errors import RelayError
 from relay.core.targets import Target
-from relay.pump.takeover import upstream_socket
 from relay.upstream.upstreams import Upstreams
 from tests.live.bench.certificates import Certificates, make_certificates
 from tests.live.bench.upstream import ScriptedUpstream
@@ -53,7 +52,7 @@ def assert_closed(upstream: ScriptedUpstream) -> None:
 
 def read_body(answer: Any) -> bytes:
     """As the pump reads it, so that nothing below thinks that the connection is free again."""
-    sock, data = upstream_socket(answer.response)
+    sock, data = answer.sock, answer.buffered
     sock.settimeout(2)
     body: bytes = answer.decoder.feed(data)
     while not answer.decoder.ended:
@@ -93,7 +92,7 @@ def upstreams_of() -> Iterator[Callable[..., Upstreams]]:
         def build(*targets: Target) -> Upstreams:
             upstreams = Upstreams(targets, connect_seconds_max=2, first_byte_seconds_max=2, connections_max=4)
             for pool in upstreams._pools.values():
-                opened.callback(pool.at_hand.retire)
+                opened.callback(pool.retire)
             return upstreams
 
         yield build

@@ -9,8 +9,7 @@ import pytest
 from urllib3.exceptions import NewConnectionError
 
 from relay.core.targets import Target
-from relay.pump.takeover import give_back
-from relay.upstream import connections
+from relay.upstream import connections, pool
 from relay.upstream.connections import POOLED_SECONDS_MAX, ConnectDeadline, HandshakeFailed, _Pooled, begin_connecting
 from relay.upstream.upstreams import Upstreams
 from tests.live.bench.conversation import Connection
@@ -33,8 +32,7 @@ def one_request(upstreams: Upstreams, target: Target) -> Any:
     """Send one, read its answer, and give the connection back."""
     with upstreams.open([target], Ask()) as answer:
         read_body(answer)
-        give_back(answer.response)
-        answer.leave_open()
+        answer.give_back()
     return answer
 
 
@@ -57,7 +55,7 @@ def test_a_connection_that_slept_for_too_long_is_not(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(connections, "time", clock)
-    monkeypatch.setattr("relay.pump.takeover.time", clock)
+    monkeypatch.setattr(pool, "time", clock)
     upstreams = upstreams_of(target)
     one_request(upstreams, target)
     clock.now += POOLED_SECONDS_MAX - 0.01
@@ -86,7 +84,7 @@ def test_a_connection_whose_upstream_closed_it_or_spoke_unasked_is_not(
     upstreams = upstreams_of(target)
     for _ in range(3):
         answer = one_request(upstreams, target)
-        assert select.select([answer.response._pool.pool.connections[-1].sock], [], [], 2)[0], "nothing came"
+        assert select.select([answer.sock], [], [], 2)[0], "nothing came"
     assert (upstream.accepted, len(upstream.requests)) == (3, 3)
 
 

@@ -3,7 +3,6 @@
 import gzip
 import socket
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -119,13 +118,13 @@ def test_a_private_authority_is_trusted_where_it_is_configured(
     assert refusal(upstreams_of(strange), strange)[0] == "upstream_tls"
 
 
-class FakePool:
-    """Each request meets the next of `fates`: an exception, or seconds of waiting."""
+class Asking:
+    """Stands for `ask`: each request meets the next of `fates`, an exception or seconds of waiting."""
 
     def __init__(self, *fates: BaseException | float) -> None:
         self.fates, self.sent = list(fates), 0
 
-    def urlopen(self, *args: object, **options: object) -> object:
+    def __call__(self, *request: object) -> Any:
         self.sent += 1
         fate = self.fates.pop(0)
         if isinstance(fate, BaseException):
@@ -135,13 +134,12 @@ class FakePool:
 
 
 @pytest.fixture
-def meeting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Upstreams, Target, FakePool]]:
-    def meet(*fates: BaseException | float) -> tuple[Upstreams, Target, FakePool]:
-        target, pool = Target("default", "http://upstream.example/v1", KEY), FakePool(*fates)
+def meeting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Upstreams, Target, Asking]]:
+    def meet(*fates: BaseException | float) -> tuple[Upstreams, Target, Asking]:
+        target, asking = Target("default", "http://upstream.example/v1", KEY), Asking(*fates)
         upstreams = Upstreams([target], connect_seconds_max=1, first_byte_seconds_max=0.05, connections_max=1)
-        place = (target.base_url, target.ca_file)
-        monkeypatch.setitem(upstreams._pools, place, SimpleNamespace(path="/v1", connections=pool))
-        return upstreams, target, pool
+        monkeypatch.setattr("relay.upstream.upstreams.ask", asking)
+        return upstreams, target, asking
 
     return meet
 
