@@ -149,6 +149,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(TEND_SECONDS, "limits", limits.tend)
         loop.every(POOLED_SECONDS_MAX, "connections", upstreams.drop_stale)
         loop.every(MEASURE_SECONDS, "capacity", capacity.look)
+        loop.every(MEASURE_SECONDS, "room", connections.make_room)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
     return Relay(

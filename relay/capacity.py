@@ -1,5 +1,6 @@
 """Whether one more stream fits: connections and memory. Refusing early is cheap, and keeps what runs running."""
 
+import ctypes
 import os
 import random
 from collections.abc import Callable
@@ -21,6 +22,13 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * _PAGE_BYTES
 
 
+def give_back_free_memory() -> None:
+    """What was freed stays with the process until it is asked for (malloc_trim(3); glibc alone has it)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 class Capacity:
     """One per worker. `is_full`: whether its connections are; `shed`: ends streams that lag, to free memory.
 
@@ -33,8 +41,10 @@ class Capacity:
         shed: Callable[[], None],
         memory_bytes_max: int,
         measure: Callable[[], int] = resident_bytes,
+        give_back: Callable[[], None] = give_back_free_memory,
     ) -> None:
         self._is_full, self._shed, self._measure = is_full, shed, measure
+        self._give_back = give_back
         self.memory_bytes_max = memory_bytes_max
         self.memory_bytes = 0
 
@@ -47,6 +57,9 @@ class Capacity:
     def look(self) -> None:
         """Measure, and shed what must be shed."""
         self.memory_bytes = self._measure()
+        if self._is_above(REFUSE_SHARE):
+            self._give_back()
+            self.memory_bytes = self._measure()
         if self._is_above(SHED_SHARE):
             self._shed()
 

@@ -13,8 +13,10 @@ from relay.core.errors import RelayError
 from relay.core.keys import KeyPolicy, digest, mint_key
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyRecord, KeyStore
+from relay.stores.rates import MemoryRates
 
 POLICY = KeyPolicy(rpm=7, models=("demo",))
+FAILURES_PER_MINUTE = 5
 
 
 class Clock:
@@ -73,12 +75,17 @@ def watched(store: KeyStore, clock: Clock) -> Watched:
 
 
 @pytest.fixture
-def authenticator(watched: Watched) -> Authenticator:
-    return Authenticator(watched)
+def failures(clock: Clock) -> MemoryRates:
+    return MemoryRates(clock.monotonic)
 
 
-def bearer(key: str, origin: str | None = None) -> Credentials:
-    return Credentials(authorization=f"Bearer {key}", origin=origin)
+@pytest.fixture
+def authenticator(watched: Watched, failures: MemoryRates) -> Authenticator:
+    return Authenticator(watched, failures, FAILURES_PER_MINUTE)
+
+
+def bearer(key: str, origin: str | None = None, address: str = "") -> Credentials:
+    return Credentials(authorization=f"Bearer {key}", origin=origin, address=address)
 
 
 def refusal(authenticator: Authenticator, credentials: Credentials) -> RelayError:
@@ -154,10 +161,9 @@ def test_keys_that_are_not_in_force_are_refused_alike_and_never_cached(
 
 
 def test_no_more_keys_are_cached_than_is_allowed_and_the_oldest_goes_first(
-    store: KeyStore, watched: Watched, monkeypatch: pytest.MonkeyPatch
+    authenticator: Authenticator, store: KeyStore, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "CACHED_KEYS_MAX", 3)
-    authenticator = Authenticator(watched)
     keys = [store.create(f"key-{number}", POLICY)[1] for number in range(5)]
     for key in keys:
         authenticator.identify(bearer(key))

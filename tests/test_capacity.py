@@ -4,18 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from relay.capacity import REFUSE_SHARE, RETRY_SECONDS_MAX, RETRY_SECONDS_MIN, SHED_SHARE, Capacity, resident_bytes
+from relay import capacity
+from relay.capacity import (
+    REFUSE_SHARE,
+    RETRY_SECONDS_MAX,
+    RETRY_SECONDS_MIN,
+    SHED_SHARE,
+    Capacity,
+    resident_bytes,
+)
 from relay.core.errors import RelayError
 
 BYTES_MAX = 1_000_000
 
 
 class Worker:
-    """A worker's connections and memory, as a test says. `shed`: how often it was told to end those that lag."""
+    """A worker's connections and memory, as a test says. `free_bytes`: of them, what the process keeps for nothing.
+
+    `shed`: how often it was told to end those that lag.
+    """
 
     def __init__(self, memory_bytes_max: int = BYTES_MAX) -> None:
-        self.is_full, self.bytes, self.shed = False, 0, 0
+        self.is_full, self.bytes, self.free_bytes, self.shed = False, 0, 0, 0
         self.capacity = Capacity(lambda: self.is_full, self._shed, memory_bytes_max, lambda: self.bytes)
+        self.capacity._give_back = self._give_back
+
+    def _give_back(self) -> None:
+        self.bytes, self.free_bytes = self.bytes - self.free_bytes, 0
 
     def _shed(self) -> None:
         self.shed += 1
@@ -52,7 +67,8 @@ def test_those_who_were_refused_do_not_all_come_back_at_once() -> None:
     worker.is_full = True
     seconds = {refusal(worker).retry_after_seconds or 0.0 for _ in range(200)}
     assert len(seconds) > 100
-    assert RETRY_SECONDS_MIN <= min(seconds) < 2 < 4 < max(seconds) <= RETRY_SECONDS_MAX
+    assert RETRY_SECONDS_MIN <= min(seconds) < 2
+    assert 4 < max(seconds) <= RETRY_SECONDS_MAX
 
 
 @pytest.mark.parametrize(
@@ -73,6 +89,32 @@ def test_memory_has_two_thresholds(share: float, refused: bool, shed: int) -> No
     else:
         worker.capacity.require()
     assert worker.shed == shed
+
+
+def test_memory_that_is_free_already_refuses_and_ends_nobody() -> None:
+    """Else a worker that had much to do once would refuse for ever."""
+    worker = Worker()
+    worker.free_bytes = 300_000
+    worker.uses(0.99).capacity.require()
+    assert (worker.shed, worker.capacity.memory_bytes) == (0, 690_000)
+
+
+def test_where_there_is_enough_nothing_is_given_back() -> None:
+    worker = Worker()
+    worker.free_bytes = 300_000
+    worker.uses(REFUSE_SHARE)
+    assert worker.free_bytes == 300_000
+
+
+def test_what_a_process_freed_is_given_back() -> None:
+    """Small pieces, which the allocator keeps while a later one is alive."""
+    pieces = [bytes(1_000) for _ in range(100_000)]
+    last = bytes(1_000)
+    full = resident_bytes()
+    del pieces
+    capacity.give_back_free_memory()
+    assert resident_bytes() < full - 80_000_000
+    assert last
 
 
 def test_each_look_measures_anew_and_sheds_again_where_it_did_not_help() -> None:

@@ -4,11 +4,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import gevent
 import pytest
-from gevent import socket
 
 from relay import lifecycle
 from relay.lifecycle import Lifecycle
@@ -18,24 +16,24 @@ DRAIN_SECONDS = 0.1
 
 
 class Scene:
-    """A worker, its streams, and what became of them: `notes`."""
+    """A worker, its streams and connections, and what became of them: `notes`, without the endings of the idle ones.
+
+    `idle_ended`: how often those were ended.
+    """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.worker = SimpleNamespace(alive=True, handle=self._handle, handle_request=self._handle_request)
-        self.during: Callable[[socket.socket], None] = lambda client: None
-        self.lifecycle = Lifecycle(self, LAME_DUCK_SECONDS, DRAIN_SECONDS, lambda: self.notes.append("reload"))
+        self.idle_ended = 0
+        self.worker = SimpleNamespace(alive=True)
+        note = self.notes.append
+        self.lifecycle = Lifecycle(self, self, LAME_DUCK_SECONDS, DRAIN_SECONDS, lambda: note("reload"))
         self.lifecycle.attach(self.worker)
 
     def drain(self) -> None:
         self.notes.append("drain")
 
-    def _handle(self, listener: object, client: socket.socket, address: object) -> None:
-        self.worker.handle_request("listener", "request", client, address)
-
-    def _handle_request(self, listener: object, request: object, client: socket.socket, address: object) -> str:
-        self.during(client)
-        return "its result"
+    def end_idle(self) -> None:
+        self.idle_ended += 1
 
 
 @pytest.fixture
@@ -50,15 +48,6 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     gevent.sleep(LAME_DUCK_SECONDS + 0.02)
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[Any, Any]]:
-    """A connection: the worker's end, and its caller's."""
-    ends = socket.socketpair()
-    yield ends
-    for end in ends:
-        end.close()
-
-
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
     gevent.sleep(0.005)
@@ -70,38 +59,20 @@ def wait_until(true: Callable[[], bool]) -> None:
             gevent.sleep(0.002)
 
 
-def was_ended(caller: Any) -> bool:
-    caller.settimeout(0.0)
-    try:
-        return bool(caller.recv(1) == b"")
-    except BlockingIOError:
-        return False
-
-
-def test_at_first_only_readiness_says_so(scene: Scene, pair: tuple[Any, Any]) -> None:
-    scene.lifecycle.idle.add(pair[0])
+def test_at_first_only_readiness_says_so(scene: Scene) -> None:
     send(signal.SIGTERM)
     assert scene.lifecycle.draining
-    assert (scene.lifecycle.closed, scene.worker.alive, was_ended(pair[1])) == (False, True, False)
+    assert (scene.lifecycle.closed, scene.worker.alive, scene.idle_ended) == (False, True, 0)
 
 
-def test_then_the_listener_closes_idle_connections_end_and_streams_may_finish(
-    scene: Scene, pair: tuple[Any, Any]
-) -> None:
-    busy = socket.socketpair()
-    scene.lifecycle.idle.add(pair[0])
-    scene.lifecycle.busy.add(busy[0])
+def test_then_the_listener_closes_and_connections_end_whenever_they_are_idle(scene: Scene) -> None:
     send(signal.SIGTERM)
     wait_until(lambda: scene.lifecycle.closed)
-    assert scene.worker.alive is False
-    wait_until(lambda: was_ended(pair[1]))
-    assert not was_ended(busy[1])
-    assert scene.notes == []
-    scene.lifecycle.busy.discard(busy[0])
-    scene.lifecycle.idle.add(busy[0])
-    wait_until(lambda: was_ended(busy[1]))
-    for end in busy:
-        end.close()
+    assert (scene.worker.alive, scene.notes) == (False, [])
+    wait_until(lambda: scene.idle_ended > 3)
+    wait_until(lambda: scene.notes == ["drain"])
+    ended = scene.idle_ended
+    wait_until(lambda: scene.idle_ended > ended + 3)
 
 
 def test_what_is_left_when_the_time_is_over_is_told(scene: Scene) -> None:
@@ -119,13 +90,6 @@ def test_a_second_sigterm_changes_nothing(scene: Scene) -> None:
     assert scene.notes == ["drain"]
 
 
-def test_a_connection_that_its_caller_closed_meanwhile_does_no_harm(scene: Scene, pair: tuple[Any, Any]) -> None:
-    scene.lifecycle.idle.add(pair[0])
-    pair[0].close()
-    send(signal.SIGTERM)
-    wait_until(lambda: scene.notes == ["drain"])
-
-
 def test_sighup_reads_the_configuration_again_each_time(scene: Scene) -> None:
     for _ in range(3):
         send(signal.SIGHUP)
@@ -138,27 +102,3 @@ def test_a_signal_only_leaves_word(scene: Scene) -> None:
     assert scene.notes == [], "it was done in the middle of something else"
     gevent.sleep(0.005)
     assert scene.notes == ["reload"]
-
-
-def test_a_connection_is_busy_with_its_request_and_idle_around_it(scene: Scene, pair: tuple[Any, Any]) -> None:
-    states: list[tuple[bool, bool]] = []
-    life = scene.lifecycle
-    scene.during = lambda client: states.append((client in life.busy, client in life.idle))
-    scene.worker.handle("listener", pair[0], "address")
-    assert states == [(True, False)]
-    assert (life.busy, life.idle) == (set(), set())
-
-
-def test_a_request_that_fails_leaves_no_connection_behind(scene: Scene, pair: tuple[Any, Any]) -> None:
-    def fail(client: object) -> None:
-        raise ValueError("canary")
-
-    scene.during = fail
-    with pytest.raises(ValueError, match="canary"):
-        scene.worker.handle("listener", pair[0], "address")
-    assert (scene.lifecycle.busy, scene.lifecycle.idle) == (set(), set())
-
-
-def test_what_gunicorn_gets_back_is_its_own(scene: Scene, pair: tuple[Any, Any]) -> None:
-    assert scene.worker.handle_request("listener", "request", pair[0], "address") == "its result"
-    scene.lifecycle.idle.discard(pair[0])

@@ -40,17 +40,21 @@ class Connections:
         for client in list(self.idle):
             _shut(client)
 
-    def _make_room(self) -> None:
-        """Where only the reserve is left, end what has waited longest, as nginx does."""
-        client, since = next(iter(self.idle.items()))
-        if self.is_full and time.monotonic() - since >= IDLE_SECONDS_MIN:
+    def make_room(self) -> None:
+        """Where only the reserve is left, end what has waited longest, as nginx does.
+
+        Wants to be called now and then: where all places are taken nobody is accepted, and so nobody makes room.
+        """
+        begun_before = time.monotonic() - IDLE_SECONDS_MIN
+        while self.is_full and self.idle and next(iter(self.idle.values())) <= begun_before:
+            client, _ = self.idle.popitem(last=False)
             _shut(client)
 
     def _seen(self, handle: Callable[..., None]) -> Callable[..., None]:
         @wraps(handle)
         def handle_connection(listener: Any, client: Any, address: Any) -> None:
             self.idle[client] = time.monotonic()
-            self._make_room()
+            self.make_room()
             try:
                 handle(listener, client, address)
             finally:
@@ -88,5 +92,6 @@ class Connections:
 
 
 def _shut(client: Any) -> None:
+    """Below gevent, whose own shutdown() would raise into who waits there, and gunicorn would log an error for it."""
     with suppress(OSError):
-        client.shutdown(SHUT_RDWR)
+        client._sock.shutdown(SHUT_RDWR)

@@ -3,7 +3,9 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -20,12 +22,19 @@ _PORT = re.compile(r":[0-9]{1,5}\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 
 
+class _App(flask.Flask):
+    """Flask without what it asks of every function at every call: whether it is a coroutine. None of ours is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(settings: Settings | None = None) -> flask.Flask:
     """Build the application with its relay; `settings` default to what the environment says. Raises ConfigError,
     StoreError.
     """
     settings = settings or load()
-    app = flask.Flask(__name__, static_folder=None)
+    app = _App(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would answer for a path that is no route
     app.url_map.redirect_defaults = False
     app.extensions["relay"] = assemble(settings, partial(_reload, app))

@@ -75,8 +75,11 @@ def _exactly(name: str) -> re.Pattern[str]:
 
 def _add_headers(response: flask.Response) -> flask.Response:
     """Also on refusals: a page that may call must be able to read why it may not."""
-    response.vary.add("Origin")
-    if flask.request.method == "OPTIONS" and response.status_code == 200:
+    response.headers.add("Vary", "Origin")
+    environ = flask.request.environ
+    if environ["REQUEST_METHOD"] == "OPTIONS" and response.status_code == 200:
         response.status_code, response.data = 204, b""
         del response.headers["Content-Type"]
+    if "HTTP_ORIGIN" not in environ:
+        return response
     return core.set_cors_headers(response, flask.current_app.extensions[_OPTIONS])

@@ -7,7 +7,6 @@ from typing import Any
 
 import flask
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import ClientDisconnected
 
 from relay.accounting import Record
 from relay.core.caller import Caller
@@ -106,15 +105,18 @@ class Incoming:
         self.body = Parts(self._sent.stream, bytes_max, self._deadline)
 
     def _receive(self) -> bytes:
-        bytes_max = flask.current_app.config["MAX_CONTENT_LENGTH"]
-        if (self._sent.content_length or 0) > bytes_max:
+        bytes_max, length = flask.current_app.config["MAX_CONTENT_LENGTH"], self._sent.content_length
+        if (length or 0) > bytes_max:
             raise too_large()
-        self._sent.max_content_length = bytes_max + 1
+        if length is None:  # chunked, where the server knows its end; else there is none
+            length = bytes_max + 1 if self._sent.environ.get("wsgi.input_terminated") else 0
         try:
             with self._deadline(0.0):
-                body = self._sent.get_data(cache=False)
-        except (ClientDisconnected, OSError, ParseException):
+                body: bytes = self._sent.environ["wsgi.input"].read(length)
+        except (OSError, ParseException):
             raise broken() from None
         if len(body) > bytes_max:
             raise too_large()
+        if len(body) < (self._sent.content_length or 0):
+            raise broken()
         return body

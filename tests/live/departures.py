@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -101,21 +102,32 @@ def status_at(moment: Script) -> int:
     return 499 if moment is before_the_head else 200
 
 
-def rambling(seed: int) -> Script:
-    """A head after a while, then frames now and then, until the caller is gone; each connection in its own rhythm."""
-    seeds = itertools.count(seed)
+class Rambling:
+    """The upstream's script: a head after a while, then frames now and then, each answer in a rhythm of its own.
 
-    def script(conn: Connection) -> None:
-        chance = random.Random(next(seeds))
+    `begun`, `ended`: when it began to answer which request, by its traceparent, and when that caller was gone.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.begun: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
+        self._seeds = itertools.count(seed)
+
+    def __call__(self, conn: Connection) -> None:
         while True:
-            conn.read_request()
-            conn.stall(chance.random() * 0.01)
-            conn.send(sse_head())
-            for _ in range(1_000):
-                conn.send(chunk(ONE))
-                conn.stall(chance.random() * 0.01)
+            name = conn.read_request().header("traceparent") or ""
+            self.begun[name] = time.monotonic()
+            try:
+                self._ramble(conn, random.Random(next(self._seeds)))
+            finally:
+                self.ended[name] = time.monotonic()
 
-    return script
+    def _ramble(self, conn: Connection, chance: random.Random) -> None:
+        conn.stall(chance.random() * 0.01)
+        conn.send(sse_head())
+        while True:
+            conn.send(chunk(ONE))
+            conn.stall(chance.random() * 0.01)
 
 
 def request(key: str, name: str) -> bytes:

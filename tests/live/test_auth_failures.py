@@ -16,6 +16,7 @@ from tests.live.bench.workers import connections_of
 from tests.live.cases import ASK, CHAT, ask, refusal
 
 PER_MINUTE = 20
+LIMIT = {"RELAY_AUTH__FAILURES_PER_MINUTE": str(PER_MINUTE)}
 CALLERS, TRIES_EACH = 30, 4
 INVALID, LIMITED = (401, "invalid_api_key"), (429, "auth_rate_limited")
 WRONG = ("Bearer rk_" + "x" * 38, "Basic canary-basic-Qz7", "Bearer rk_canary-guess-Ks82")
@@ -40,7 +41,7 @@ def passes(caller: RawCaller, key: str, *address: str) -> bool:
 
 @pytest.fixture
 def limited(upstream: ScriptedUpstream, start_relay: StartRelay) -> RelayProcess:
-    return start_relay(upstream.base_url)
+    return start_relay(upstream.base_url, **LIMIT)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_good_keys_between_the_wrong_ones_are_not_counted(limited: RelayProcess,
 def test_another_address_is_not_affected(
     upstream: ScriptedUpstream, start_relay: StartRelay, guilty: str, also_guilty: str, innocent: str
 ) -> None:
-    relay = start_relay(upstream.base_url, RELAY_SERVER__TRUSTED_PROXIES="1")
+    relay = start_relay(upstream.base_url, **LIMIT, RELAY_SERVER__TRUSTED_PROXIES="1")
     with RawCaller(relay.port) as caller:
         assert {tried(caller, WRONG[0], guilty) for _ in range(PER_MINUTE)} == {INVALID}
         assert tried(caller, WRONG[0], also_guilty) == LIMITED

@@ -85,9 +85,7 @@ def test_a_stall_ends_when_the_peer_leaves(upstream: ScriptedUpstream, direct: R
     until(lambda: upstream.open == 0)
 
 
-def test_a_kept_alive_connection_is_idle_and_may_leave_unnoticed(
-    upstream: ScriptedUpstream, direct: RawCaller
-) -> None:
+def test_a_kept_alive_connection_is_idle_and_may_leave_unnoticed(upstream: ScriptedUpstream, direct: RawCaller) -> None:
     upstream.answer(answering(json_answer(chat_completion("hi"))))
     direct.post(PATH, {})
     direct.read_head()

@@ -1,6 +1,5 @@
 """E1 to E3, E6: a caller that leaves, at any moment and in any way, stops its upstream within a second."""
 
-import random
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,31 +8,23 @@ import pytest
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.nginx import Nginx, stock_location
 from tests.live.bench.relay_process import RelayProcess
-from tests.live.bench.scripts import Script, chat_stream
+from tests.live.bench.scripts import Script
 from tests.live.bench.upstream import ScriptedUpstream
-from tests.live.bench.waiting import until
 from tests.live.cases import (
     ASK,
     CHAT,
-    STREAM,
     Owed,
     fill_the_pool,
     nothing_left,
-    saying,
-    stream,
 )
 from tests.live.departures import (
     LEAVING,
     MOMENTS,
-    NOTICED_SECONDS_MAX,
-    SEED,
-    WHOLE,
     Leave,
     Scene,
     before_the_head,
     in_a_flood,
     in_silent_json,
-    rambling,
     request,
     status_at,
 )
@@ -145,24 +136,3 @@ def test_a_second_request_that_waits_hides_no_departure_and_never_starts(
         leave(caller)
         scene.assert_noticed(left, status_at(moment))
     assert [sent.header("traceparent") for sent in scene.upstream.requests[2:]] == ["first", None]
-
-
-@pytest.mark.parametrize("aborts", [100, pytest.param(1_000, marks=pytest.mark.soak)])
-def test_aborts_at_random_moments_leave_nothing_behind(scene: Scene, owed: Owed, aborts: int) -> None:
-    owed.requests = None  # a reset may come before the request was read
-    began, chance = len(scene.relay.log_lines()), random.Random(SEED)
-    scene.upstream.answer(rambling(SEED))
-    for _ in range(aborts):
-        with scene.connect() as caller:
-            caller.post(CHAT, {**STREAM, "stream": chance.random() < 0.8})
-            time.sleep(chance.choice([0.0, 0.001, 0.003, 0.01, 0.03]) * 2 * chance.random())
-            chance.choice(list(LEAVING.values()))(caller)
-    with scene.connect() as last:  # accepted in turn: all before it have been, too
-        last.get("/health/live")
-        assert last.read_head()[0] == 200
-    until(scene.is_quiet, NOTICED_SECONDS_MAX, "the end of all connections")
-    scene.upstream.answer(saying(chat_stream("Hello")))
-    with scene.connect() as caller:
-        assert stream(caller) == (WHOLE, True)
-    ends = [line["end"] for line in scene.relay.log_lines()[began:] if line["error"] != "too_many_streams"]
-    assert ends.count("client_gone") > aborts / 2, "most aborts must hit a request that was let in"

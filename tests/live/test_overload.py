@@ -28,12 +28,13 @@ RECOVERED_SECONDS_MAX = 5.0
 TOLD_SECONDS_MAX = 2.0  # on a busy machine; the figures are printed
 STORM_SECONDS_MAX = 20.0
 ALIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+ROOMY = {**PATIENT, "RELAY_STREAM__CONNECT_SECONDS_MAX": "15"}  # all of this runs on one machine
 StartRelay = Callable[..., RelayProcess]
 
 
 @pytest.fixture
 def relay(upstream: ScriptedUpstream, start_relay: StartRelay) -> RelayProcess:
-    return start_relay(upstream.base_url, **PATIENT, RELAY_SERVER__CONNECTIONS_PER_WORKER=str(CONNECTIONS), RELAY_STREAM__CONNECT_SECONDS_MAX="5")
+    return start_relay(upstream.base_url, **ROOMY, RELAY_SERVER__CONNECTIONS_PER_WORKER=str(CONNECTIONS))
 
 
 @pytest.fixture
@@ -116,6 +117,7 @@ def test_connections_that_only_wait_lock_nobody_out(
         assert outcomes(streams) == {"whole": 20}
     print(f"{sum(ended)} of {len(idle)} ended; /health/live in {percentiles(pulse.seconds)} s")
     assert pulse.missed == []
+    assert "[ERROR]" not in relay.stderr(), "an ended connection is no failure"
 
 
 def test_a_storm_of_reconnections_is_answered(relay: RelayProcess, key: str, upstream: ScriptedUpstream) -> None:
@@ -126,7 +128,7 @@ def test_a_storm_of_reconnections_is_answered(relay: RelayProcess, key: str, ups
 def test_a_storm_of_five_thousand_reconnections_is_answered(
     upstream: ScriptedUpstream, start_relay: StartRelay
 ) -> None:
-    relay = start_relay(upstream.base_url, **PATIENT)
+    relay = start_relay(upstream.base_url, **ROOMY, RELAY_SERVER__CONNECTIONS_PER_WORKER="1000")
     storm(relay, relay.create_key("crowd", rpm=1_000_000, concurrent=100_000), 5_000)
 
 

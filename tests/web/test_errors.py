@@ -15,6 +15,7 @@ from relay.core.keys import KeyPolicy
 from relay.web import errors
 from tests.house import ASK, CHAT, House
 from tests.live.bench.upstream import ScriptedUpstream
+from tests.web.served import Served, post
 
 FLAT = "/api/chat/stream"
 
@@ -89,11 +90,28 @@ def test_a_refusal_that_asking_again_does_not_help_says_so(refuses: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "closes"), [("body_too_large", True), ("request_timeout", True), ("overloaded", False)]
+    ("code", "padding_bytes", "closes"),
+    [
+        ("body_too_large", 0, True),
+        ("request_timeout", 0, True),
+        ("overloaded", 0, True),  # whoever was refused takes no place
+        ("invalid_api_key", 60_000, False),
+        ("invalid_api_key", 70_000, True),
+    ],
 )
-def test_a_body_that_was_not_read_ends_its_connection(refuses: Any, code: str, closes: bool) -> None:
-    answer = refuses(RelayError(code, "")).post(CHAT, json=ASK)
-    assert (answer.headers.get("Connection") == "close") == closes
+def test_a_refusal_says_whether_its_connection_ends(
+    refuses: Any, served: Served, code: str, padding_bytes: int, closes: bool
+) -> None:
+    refuses(RelayError(code, ""))
+    answer = served.answer(post(CHAT, "rk_x", {**ASK, "padding": "x" * padding_bytes})).lower()
+    assert (b"\r\nconnection: close\r\n" in answer) is closes
+
+
+@pytest.mark.parametrize(("code", "closes"), [("overloaded", True), ("invalid_api_key", False)])
+def test_one_without_a_body_too(refuses: Any, served: Served, code: str, closes: bool) -> None:
+    refuses(RelayError(code, ""))
+    answer = served.answer(b"GET /v1/models HTTP/1.1\r\nHost: relay\r\n\r\n").lower()
+    assert (b"\r\nconnection: close\r\n" in answer) is closes
 
 
 def test_what_an_upstream_said_before_we_refused_is_in_the_log(refuses: Any, house: House) -> None:

@@ -132,8 +132,11 @@ class Connection:
         return True
 
     def finish(self) -> None:
-        """Send FIN and keep the receiving half open."""
-        self.sock.shutdown(socket.SHUT_WR)
+        """Send FIN and keep the receiving half open. Ends with PeerGone where the peer has reset the connection."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise PeerGone from error
 
     def reset(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

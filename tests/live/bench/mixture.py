@@ -2,13 +2,14 @@
 
 import itertools
 import random
-import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection, Request
-from tests.live.bench.many_callers import CHAT, in_parallel
+from tests.live.bench.many_callers import CHAT, PATIENCE_SECONDS, in_parallel, pause
 from tests.live.bench.scripts import (
     CHUNKED,
     DONE,
@@ -25,6 +26,7 @@ from tests.live.bench.wire import LAST_CHUNK, chunk
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 ONE = chat_frame("one")
+PAUSE_SECONDS_MAX = 0.2
 Ask = Callable[[RawCaller, random.Random, "Keys"], None]
 
 
@@ -64,14 +66,31 @@ def said_by_model(seed: int) -> Script:
 
 def mixed(port: int, keys: Keys, requests: int, callers: int, seed: int) -> Counter[str]:
     """Ask so many requests in all; return how many there were of each kind."""
+    turns = range(requests // callers)
+    return in_parallel([partial(_caller, port, keys, turns, dice) for dice in _dice(seed, callers)])
+
+
+def mixed_for(port: int, keys: Keys, seconds: float, callers: int, seed: int) -> Counter[str]:
+    """Ask for so long, each caller with pauses; return how many there were of each kind."""
+    end = time.monotonic() + seconds
+    deeds = [partial(_caller, port, keys, _paced(end, dice), dice) for dice in _dice(seed, callers)]
+    return in_parallel(deeds, seconds + PATIENCE_SECONDS)
+
+
+def _dice(seed: int, count: int) -> list[random.Random]:
     dice = random.Random(seed)
-    seeds = [dice.getrandbits(32) for _ in range(callers)]
-    return in_parallel([lambda s=each: _caller(port, keys, requests // callers, random.Random(s)) for each in seeds])
+    return [random.Random(dice.getrandbits(32)) for _ in range(count)]
 
 
-def _caller(port: int, keys: Keys, requests: int, dice: random.Random) -> Iterator[str]:
+def _paced(end: float, dice: random.Random) -> Iterator[None]:
+    while time.monotonic() < end:
+        yield
+        pause(dice.uniform(0, PAUSE_SECONDS_MAX))
+
+
+def _caller(port: int, keys: Keys, turns: Iterable[object], dice: random.Random) -> Iterator[str]:
     caller = RawCaller(port)
-    for _ in range(requests):
+    for _ in turns:
         kind = dice.choices(list(KINDS), [weight for weight, _ in KINDS.values()])[0]
         KINDS[kind][1](caller, dice, keys)
         yield kind
@@ -91,7 +110,7 @@ def _leave(caller: RawCaller, dice: random.Random, keys: Keys) -> None:
     caller.post(CHAT, {"model": "goes-on", "messages": MESSAGES, "stream": True}, key=keys.good)
     caller.read_answer_head(30)
     caller.read_until(ONE, 30)
-    threading.Event().wait(dice.uniform(0, 0.01))
+    pause(dice.uniform(0, 0.01))
     dice.choice([RawCaller.close, RawCaller.reset])(caller)
 
 

@@ -35,6 +35,10 @@ def tcp_sockets(pid: int) -> list[TcpSocket]:
     return [TcpSocket(_port(row[1]), _port(row[2])) for row in own]
 
 
+def threads(pid: int) -> int:
+    return len(_listing(PROC / str(pid) / "task"))
+
+
 def command_lines() -> dict[int, str]:
     """The process listing, as every user of the machine sees it."""
     return {int(entry.name): _read(entry / "cmdline").replace("\0", " ") for entry in _processes()}
