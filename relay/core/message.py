@@ -30,24 +30,29 @@ class AnswerHead:
 class HeadReader:
     """Takes an answer's bytes as they come until its head is there. `rest`: what came behind it.
 
-    Answers of status 100 are passed over; all heads together are bounded.
+    Answers of status 100 are passed over; all heads together are bounded. What does not begin like an answer is none,
+    as soon as its first line is there.
     """
 
     def __init__(self) -> None:
         self.rest = b""
-        self._searched = 0
+        self._searched, self._begun = 0, False
         self._bytes_left = HEAD_BYTES_MAX
 
     def feed(self, data: bytes) -> AnswerHead | None:
         """Return the head once it is whole. Raises BadHead."""
         self.rest = self.rest + data if self.rest else data
         while (end := _END.search(self.rest, self._searched)) is not None:
-            raw, self.rest, self._searched = self.rest[: end.start()], self.rest[end.end() :], 0
+            raw, self.rest = self.rest[: end.start()], self.rest[end.end() :]
+            self._searched, self._begun = 0, False
             head = _parsed(raw)
             self._bytes_left -= end.end()
             self._require_room(0)
             if head.status != CONTINUE:
                 return head
+        if not self._begun and (stop := self.rest.find(b"\n", self._searched)) >= 0:
+            _status(self.rest[:stop])
+            self._begun = True
         self._searched = max(0, len(self.rest) - 2)
         self._require_room(len(self.rest))
         return None
@@ -68,15 +73,22 @@ def request_head(method: str, path: str, host: str, headers: Iterable[tuple[str,
 
 
 def _parsed(raw: bytes) -> AnswerHead:
-    first, *lines = [line[:-1] if line.endswith(b"\r") else line for line in raw.split(b"\n")]
-    status = _STATUS_LINE.match(first)
-    if status is None or len(first) > LINE_BYTES_MAX or len(lines) > HEADERS_MAX:
-        raise BadHead("the status line, or the number of headers")
-    return AnswerHead(status[1] == b"1", int(status[2]), tuple(map(_header, lines)))
+    first, *lines = raw.split(b"\n")
+    http11, status = _status(first)
+    if len(lines) > HEADERS_MAX:
+        raise BadHead("the number of headers")
+    return AnswerHead(http11, status, tuple(map(_header, lines)))
+
+
+def _status(line: bytes) -> tuple[bool, int]:
+    match = _STATUS_LINE.match(line.removesuffix(b"\r"))
+    if match is None or len(line) > LINE_BYTES_MAX:
+        raise BadHead("the status line")
+    return match[1] == b"1", int(match[2])
 
 
 def _header(line: bytes) -> tuple[str, str]:
-    match = _HEADER_LINE.match(line)
+    match = _HEADER_LINE.match(line.removesuffix(b"\r"))
     if match is None or len(line) > LINE_BYTES_MAX:
         raise BadHead("a header line")
     return match[1].decode("latin-1"), match[2].strip(b" \t").decode("latin-1")

@@ -82,6 +82,16 @@ def test_a_broken_status_line_breaks_the_head(start: bytes) -> None:
         read([start + b"\r\nA: 1\r\n\r\n"])
 
 
+def test_what_does_not_begin_like_an_answer_is_refused_with_its_first_line() -> None:
+    """Its end may never come."""
+    for parts in every_cut(b"ICY 200 OK\r\n"):
+        with pytest.raises(BadHead):
+            read(parts)
+    assert read([b"HTTP/1.1 200 OK\r\n"])[0] is None
+    with pytest.raises(BadHead):
+        read([b"HTTP/1.1 100 Go\r\n\r\n", b"ICY 200 OK\r\n"])
+
+
 def test_a_head_may_have_so_many_headers_and_not_one_more() -> None:
     head, _ = read([OK + b"A: 1\r\n" * HEADERS_MAX + b"\r\n"])
     assert head is not None
