@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -131,13 +131,15 @@ class Upstreams:
 
         Raises RelayError upstream_* (core/errors.py), and whatever `request.presence` raises when the caller leaves.
         """
-        target = targets[0]
-        with ExitStack() as held:
+        target, upstream = targets[0], None
+        try:
             with request.presence:  # which may raise also when the answer is there
                 upstream = self._send(target, request)
-                held.callback(upstream.close)
             refuse_unusable(upstream)
             yield upstream
+        finally:
+            if upstream is not None:
+                upstream.close()
 
     def probe(self, target: Target, path: str) -> None:
         """Ask for something that is never billed.

@@ -136,6 +136,8 @@ def test_a_lack_of_descriptors_is_not_the_upstreams_fault(upstream: ScriptedUpst
         head = ask(caller, ASK)
         limit_descriptors(relay, DESCRIPTORS)
         assert refusal(caller, head) == (503, "overloaded")
+        assert caller.wait_closed()
+    with RawCaller(relay.port, key=key) as caller:
         assert ask(caller, ASK).status == 200
 
 
