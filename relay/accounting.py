@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from relay.core.entry import Entry, believable, entry_of
+from relay.core.entry import Entry, entry_of
 from relay.core.flow import Ending, Flow
 from relay.core.usage import Usage, cost_usd
 
@@ -81,7 +81,7 @@ class Meter:
         `bytes_out`: body bytes for the caller; `first_at`: when the first of them went.
         """
         record = self._record
-        record.end, record.usage = ending.end, believable(flow.usage)
+        record.end, record.usage = ending.end, flow.usage
         record.bytes_out, record.frames_out = bytes_out, flow.frames
         record.first_at = first_at or time.monotonic()
 

@@ -160,7 +160,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         gate=Gate(limits.slots, limits.rates),
         limits=limits,
         upstreams=upstreams,
-        accountant=Accountant(log.write, log.failure, settings.models.prices, bookkeeper.enter, metrics.observe),
+        accountant=_accountant(settings, log, bookkeeper, metrics),
         keys=keys,
         ledger=ledger,
         metrics=metrics,
@@ -194,13 +194,7 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
         authenticator=_authenticator(settings, relay.keys, relay.limits),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
-        accountant=Accountant(
-            relay.log.write,
-            relay.log.failure,
-            settings.models.prices,
-            relay.bookkeeper.enter,
-            relay.metrics.observe,
-        ),
+        accountant=_accountant(settings, relay.log, relay.bookkeeper, relay.metrics),
     )
 
 
@@ -213,6 +207,10 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
 
 def _authenticator(settings: Settings, keys: KeyStore, limits: Limits) -> Authenticator:
     return Authenticator(keys, limits.rates, settings.auth.failures_per_minute)
+
+
+def _accountant(settings: Settings, log: Log, bookkeeper: Bookkeeper, metrics: Metrics) -> Accountant:
+    return Accountant(log.write, log.failure, settings.models.prices, bookkeeper.enter, metrics.observe)
 
 
 def _question(settings: Settings, targets: list[Target], upstreams: Upstreams) -> Callable[[], None]:

@@ -9,8 +9,6 @@ from relay.core.keys import CHECKSUM_CHARACTERS, PREFIX, RANDOM_CHARACTERS
 from relay.core.usage import Usage
 
 TEXT_CHARACTERS_MAX = 256
-# No answer has more tokens; and 9 million such rows still have a sum that fits into 64 bits.
-TOKENS_MAX = 10**12
 _KEY = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{RANDOM_CHARACTERS + CHECKSUM_CHARACTERS}}}")
 
 
@@ -74,13 +72,6 @@ def entry_of(
         bytes_out=told.bytes_out,
         frames_out=told.frames_out,
     )
-
-
-def believable(usage: Usage | None) -> Usage | None:
-    """Return the usage, or None where an upstream counts below zero or beyond all measure."""
-    if usage is None or not all(0 <= count <= TOKENS_MAX for count in (usage.input_tokens, usage.output_tokens)):
-        return None
-    return usage
 
 
 def _shown(text: str) -> str:

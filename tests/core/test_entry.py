@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.entry import TEXT_CHARACTERS_MAX, TOKENS_MAX, Entry, believable, entry_of
+from relay.core.entry import TEXT_CHARACTERS_MAX, Entry, entry_of
 from relay.core.keys import mint_key
 from relay.core.usage import Usage
 
@@ -85,13 +85,3 @@ def test_what_a_database_or_a_terminal_would_stumble_over_is_replaced(text: str)
 def test_a_name_that_is_harmless_stays_as_it_is() -> None:
     assert entered(model="Modell für 漢字 / v1:latest").model == "Modell für 漢字 / v1:latest"
     assert entered(model="m" * 5_000).model == "m" * TEXT_CHARACTERS_MAX
-
-
-@pytest.mark.parametrize("usage", [Usage(0, 0), Usage(3, 4), Usage(TOKENS_MAX, TOKENS_MAX), None])
-def test_a_usage_that_can_be_is_believed(usage: Usage | None) -> None:
-    assert believable(usage) is usage
-
-
-@pytest.mark.parametrize("usage", [Usage(-1, 0), Usage(0, -1), Usage(TOKENS_MAX + 1, 0), Usage(0, 10**400)])
-def test_a_usage_that_cannot_be_is_unknown(usage: Usage) -> None:
-    assert believable(usage) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.usage import USAGE_HINTS, Usage, cost_usd, is_usage_only, usage_in
+from relay.core.usage import TOKENS_MAX, USAGE_HINTS, Usage, cost_usd, is_usage_only, usage_in
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
@@ -106,3 +106,16 @@ def test_a_cost_is_counted_in_dollars_per_million_tokens() -> None:
     assert cost_usd(Usage(1_000_000, 500_000), 2.0, 8.0) == pytest.approx(6.0)
     assert cost_usd(Usage(1, 0), 2.0, 8.0) == pytest.approx(2e-6)
     assert cost_usd(Usage(), 2.0, 8.0) == 0
+
+
+@pytest.mark.parametrize("count", [-1, TOKENS_MAX + 1, 10**30, 10**400])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_tokens_that_no_upstream_can_have_counted_are_unknown(name: str, count: int) -> None:
+    """Nor does the other count stand: whoever says that cannot be trusted with either."""
+    other = ({"prompt_tokens", "completion_tokens"} - {name}).pop()
+    assert usage_in(b'{"usage":{"%s":%d,"%s":5}}' % (name.encode(), count, other.encode())) is None
+
+
+def test_as_many_as_can_be_are_believed() -> None:
+    told = usage_in(b'{"usage":{"prompt_tokens":%d,"completion_tokens":0}}' % TOKENS_MAX)
+    assert told == Usage(TOKENS_MAX, 0)

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from relay.core.entry import TOKENS_MAX, Entry, entry_of
+from relay.core.entry import Entry, entry_of
 from relay.core.keys import KeyPolicy
-from relay.core.usage import Usage
+from relay.core.usage import TOKENS_MAX, Usage
 from relay.stores.database import Database, StoreError, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.ledger import GROUPS, Ledger, Sums
