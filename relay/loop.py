@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # SQL waits here, apart from the hub's own pool, where a hanging name server can fill every thread.
 THREADS_MAX = 4
+# A caller with four connections is refused 80 times a second instead of a thousand times.
+HOLD_BACK_SECONDS = 0.05
 
 
 # Work waits a moment for more of its kind: waking a thread costs more than a line.
@@ -69,6 +71,10 @@ class Loop:
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]
+
+    def hold_back(self) -> None:
+        """Let a caller that asked too often wait for its refusal: who asks again at once would cost all others time."""
+        gevent.sleep(HOLD_BACK_SECONDS)
 
     def deadline(self, seconds: float, error: BaseException) -> AbstractContextManager[object]:
         """Return a context that raises `error` when it takes longer than `seconds`."""

@@ -20,6 +20,8 @@ from relay.web.events import EVENT_STREAM_HEADERS
 from relay.web.incoming import Incoming, refuse_key_in_query
 from relay.web.models import head_of_models, permitted_models
 
+TOO_MANY_REQUESTS = 429
+
 
 def blueprint() -> flask.Blueprint:
     """All relayed routes."""
@@ -39,6 +41,8 @@ def relay_request(route: Route) -> flask.Response:
     except RelayError as error:
         if incoming.caller is not None:
             current_relay().gate.show(incoming.caller, incoming)
+        if error.kind.status == TOO_MANY_REQUESTS:
+            current_relay().loop.hold_back()
         if isinstance(error, KeyRevoked):
             incoming.record.end = "revoked"
         if incoming.presence is None or incoming.presence.wire is None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -229,3 +230,12 @@ def test_while_the_listener_closes_new_requests_are_sent_elsewhere(
     assert code_of(answer) == (503, "draining")
     assert answer.headers["Retry-After"] == "1"
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(("rpm", "status", "seconds_min"), [(1, 429, 0.05), (100, 200, 0.0)])
+def test_only_who_asks_too_often_waits_for_the_answer(house: House, rpm: int, status: int, seconds_min: float) -> None:
+    caller = house.caller(house.new_key(rpm=rpm))
+    caller.post(CHAT, json=ASK)
+    begun = time.monotonic()
+    assert caller.post(CHAT, json=ASK).status_code == status
+    assert seconds_min <= time.monotonic() - begun < seconds_min + 1
