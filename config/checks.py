@@ -5,6 +5,7 @@ A rule runs only when all its values were converted; a reason never repeats what
 
 import json
 import re
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
@@ -141,12 +142,14 @@ def ca_file(path: str) -> Iterator[str]:
         return
     bundle: Path = from_root(path)
     try:
-        is_pem = b"-----BEGIN CERTIFICATE-----" in bundle.read_bytes()
+        bundle.read_bytes()
     except (OSError, ValueError) as error:
         yield f"{bundle} cannot be read: {getattr(error, 'strerror', error)}"
         return
-    if not is_pem:
-        yield f"{bundle} holds no PEM certificate"
+    try:
+        ssl.create_default_context(cafile=str(bundle))
+    except ssl.SSLError:
+        yield f"{bundle} holds no PEM certificate, or a broken one"
 
 
 def quoted(value: object) -> str:

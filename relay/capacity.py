@@ -3,12 +3,15 @@
 import ctypes
 import os
 import random
+import time
 from collections.abc import Callable
 
 from relay.core.errors import RelayError
 
 # How often `look` wants to be called.
 MEASURE_SECONDS = 0.5
+# Giving back stands still for up to a quarter of a second with half a gigabyte, and everything with it.
+GIVE_BACK_SECONDS = 10.0
 # Shares of `memory_bytes_max`: above the first no stream begins, above the second those that lag most end.
 REFUSE_SHARE, SHED_SHARE = 0.85, 0.95
 # Spread, or all who were refused would come back at once.
@@ -47,6 +50,7 @@ class Capacity:
         self._give_back = give_back
         self.memory_bytes_max = memory_bytes_max
         self.memory_bytes = 0
+        self._given_back_at = float("-inf")
 
     def require(self) -> None:
         """Let one more request in. Raises RelayError overloaded."""
@@ -57,8 +61,9 @@ class Capacity:
     def look(self) -> None:
         """Measure, and shed what must be shed."""
         self.memory_bytes = self._measure()
-        if self._is_above(REFUSE_SHARE):
+        if self._is_above(REFUSE_SHARE) and time.monotonic() - self._given_back_at >= GIVE_BACK_SECONDS:
             self._give_back()
+            self._given_back_at = time.monotonic()
             self.memory_bytes = self._measure()
         if self._is_above(SHED_SHARE):
             self._shed()

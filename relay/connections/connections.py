@@ -5,8 +5,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from select import POLLIN
 from socket import SHUT_RDWR
 from typing import Any
+
+from gevent.monkey import get_original
 
 from relay.connections.unread import read_away, read_away_until_closed
 
@@ -23,6 +26,7 @@ class Connections:
         self._admitted_max = connections_max - RESERVE
         self.busy: set[Any] = set()
         self.idle: OrderedDict[Any, float] = OrderedDict()
+        self._leaving: set[Any] = set()  # of the idle: those that were answered, and whose request is still coming
 
     @property
     def is_full(self) -> bool:
@@ -38,7 +42,8 @@ class Connections:
     def end_idle(self) -> None:
         """End all that have no request on them."""
         for client in list(self.idle):
-            _shut(client)
+            if client in self._leaving or not _has_news(client):
+                _shut(client)
 
     def make_room(self) -> None:
         """Where only the reserve is left, end what has waited longest, as nginx does.
@@ -48,7 +53,10 @@ class Connections:
         begun_before = time.monotonic() - IDLE_SECONDS_MIN
         while self.is_full and self.idle and next(iter(self.idle.values())) <= begun_before:
             client, _ = self.idle.popitem(last=False)
-            _shut(client)
+            if _has_news(client):  # its request has come: as young as one that was accepted this moment
+                self.idle[client] = time.monotonic()
+            else:
+                _shut(client)
 
     def _seen(self, handle: Callable[..., None]) -> Callable[..., None]:
         @wraps(handle)
@@ -75,10 +83,17 @@ class Connections:
             finally:
                 self.busy.discard(client)
                 self.idle[client] = time.monotonic()
-            if read_away(request.body, client, is_over) or is_over:
+            if self._read_away(request.body, client, is_over) or is_over:
                 raise StopIteration  # ends gunicorn's work on the connection
 
         return handle_one
+
+    def _read_away(self, body: Any, client: Any, is_over: bool) -> bool:
+        self._leaving.add(client)
+        try:
+            return read_away(body, client, is_over)
+        finally:
+            self._leaving.discard(client)
 
     def _heard(self, handle_error: Callable[..., None]) -> Callable[..., None]:
         """gunicorn's own refusals of what it cannot parse reach their caller too."""
@@ -89,6 +104,15 @@ class Connections:
             read_away_until_closed(client)
 
         return handle_one_error
+
+
+def _has_news(client: Any) -> bool:
+    """Whether something to read is there already: a request that would be begun, and paid, with nobody to answer."""
+    if client.fileno() < 0:
+        return False
+    poll = get_original("select", "poll")()
+    poll.register(client.fileno(), POLLIN)
+    return any(event == POLLIN for _, event in poll.poll(0))
 
 
 def _shut(client: Any) -> None:

@@ -87,10 +87,12 @@ class Presence:
         self._sweep.discard(self)
         if self._departure is not None:
             self._departure.stop()
-        if self._opening is not None:
-            self._opening.join()
-        if self._sink is not None:
-            self._sink.stop()
+        try:
+            if self._opening is not None:
+                self._opening.join()
+        finally:
+            if self._sink is not None:
+                self._sink.stop()
         if self._gone is not None:  # half a head may be out: nothing else can be answered
             raise self._gone
 

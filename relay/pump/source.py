@@ -113,7 +113,7 @@ class Source:
     @property
     def is_reusable(self) -> bool:
         """Whether the body ended exactly and its connection may carry another request."""
-        return self.decoder.ended and not self.decoder.surplus and self._answer.keeps_alive
+        return self.decoder.ended and not self.decoder.surplus and not self.has_more and self._answer.keeps_alive
 
     @property
     def may_end_soon(self) -> bool:

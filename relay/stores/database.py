@@ -60,6 +60,7 @@ class Database:
         self._run = run
         self._opening = Lock()
         self._opened = False
+        self._failures, self._failure = 0, ""
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Return work(connection), in one transaction: all of it happens, or, when it raises, nothing."""
@@ -86,11 +87,21 @@ class Database:
         """
         if self._opened:
             return
+        failures = self._failures
         with self._opening:
+            if self._failures != failures:  # the attempt that this one waited for; each would take as long
+                raise StoreError(self._failure)
             if not self._opened:
-                if self._run(self._read, _lacks_tables):
-                    self._run(self._write, self._create_missing)
+                self._create_where_missing()
                 self._opened = True
+
+    def _create_where_missing(self) -> None:
+        try:
+            if self._run(self._read, _lacks_tables):
+                self._run(self._write, self._create_missing)
+        except StoreError as error:
+            self._failures, self._failure = self._failures + 1, str(error)
+            raise
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         with self._translated(), self._engine.begin() as connection:

@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from relay.core.head import BadHead
@@ -24,10 +23,13 @@ def ask(connection: Any, line: tuple[str, str, str], headers: Mapping[str, str],
         connection.connect()
     sock = connection.sock
     sock.settimeout(None)  # the pump may have left it at zero
-    # An upstream that closed before it had read all may have answered; TLS says it its own way.
-    with suppress(BrokenPipeError, ssl.SSLError):
-        for data in _pieces(line, headers, body):
+    for data in _pieces(line, headers, body):
+        try:
             sock.sendall(data)
+        # An upstream that closed before it had read all may have answered; over unread bytes its close is a reset, and
+        # what came before that can still be read. TLS says it its own way.
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
+            break
     return _read_head(sock)
 
 

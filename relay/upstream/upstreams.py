@@ -10,7 +10,7 @@ import gevent
 from urllib3.exceptions import NewConnectionError
 
 from relay.core import head
-from relay.core.body import BodyDecoder
+from relay.core.body import BodyDecoder, ByLength
 from relay.core.errors import RelayError
 from relay.core.message import AnswerHead
 from relay.core.retries import connect_delays
@@ -22,6 +22,7 @@ from relay.upstream.sending import ask
 
 # With the default turn of 10 s an upstream that hangs is told within 15.
 PROBE_SECONDS_MAX = 4.0
+BODILESS = (204, 304)
 
 
 class HeadDeadline(gevent.Timeout):  # type: ignore[misc]
@@ -109,12 +110,16 @@ class Upstreams:
         """Lead to these from now on. Connections to other places, or trusted by a file that may have changed, end with
         the request that they carry.
         """
+        pools: dict[tuple[str, str], Pool] = {}
+        for target in targets:  # may raise; nothing has changed then
+            place = _place_of(target)
+            kept = None if target.ca_file else self._pools.get(place)
+            pools[place] = pools.get(place) or kept or Pool(target, self._connections_max)
+        before, self._pools = self._pools, pools
         self._connect_seconds_max, self._head_seconds_max = connect_seconds_max, first_byte_seconds_max
-        places = {_place_of(target) for target in targets if not target.ca_file}
-        for place in self._pools.keys() - places:
-            self._pools.pop(place).retire()
-        for target in targets:
-            self._pool_of(target)
+        for place, pool in before.items():
+            if pools.get(place) is not pool:
+                pool.retire()
 
     def close(self) -> None:
         """Close what is at hand; what is in use ends with its request."""
@@ -210,6 +215,9 @@ def _place_of(target: Target) -> tuple[str, str]:
 
 
 def _decoder(answer: AnswerHead, connection: Any) -> BodyDecoder:
+    """RFC 9112 6.3: some statuses have no body, whatever their headers say."""
+    if answer.status in BODILESS:
+        return ByLength(0)
     try:
         return head.framing(answer.headers, http11=answer.http11)
     except head.BadHead:

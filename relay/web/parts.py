@@ -30,7 +30,7 @@ class Parts:
         try:
             with self._deadline(time.monotonic() - self._begun_at):
                 data = self._stream.read(size)
-        except ParseException:
+        except (OSError, ParseException):
             raise broken() from None
         self._bytes_left -= len(data)
         if self._bytes_left < 0:

@@ -1,6 +1,7 @@
 """One rule at a time: what it accepts and what it refuses."""
 
 import pytest
+import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -196,8 +197,14 @@ def test_no_ca_file_is_fine():
 
 def test_a_pem_bundle_is_a_ca_file(tmp_path):
     bundle = tmp_path / "ca.pem"
-    bundle.write_text("-----BEGIN CERTIFICATE-----\n")
+    trustme.CA().cert_pem.write_to_path(str(bundle))
     assert refusals(checks.ca_file, str(bundle)) == []
+
+
+def test_half_a_bundle_is_none(tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(trustme.CA().cert_pem.bytes()[:200])
+    assert "a broken one" in refusals(checks.ca_file, str(bundle))[0]
 
 
 def test_a_missing_ca_file_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Entries of [[upstreams]], where their keys come from, and what several of them owe each other."""
 
 import pytest
+import trustme
 
 from config import load
 
@@ -148,5 +149,5 @@ def test_a_relative_ca_file_counts_from_the_project(written, problems):
 
 def test_a_ca_file_is_an_absolute_path_in_the_end(written, tmp_path):
     bundle = tmp_path / "ca.pem"
-    bundle.write_text("-----BEGIN CERTIFICATE-----\n")
+    trustme.CA().cert_pem.write_to_path(str(bundle))
     assert only(written(f'[[upstreams]]\nca_file = "{bundle}"')).ca_file == str(bundle)

@@ -92,10 +92,12 @@ def test_each_worker_tells_the_sums_of_all_and_those_of_a_killed_one_stay(
         assert victim not in neighbours
         assert [chats_in(figures_in(caller)) for caller in neighbours.values()] == told
     mixed(relay.port, keys, 160, CALLERS, SEED + 1)
-    chats = sum(line["route"] == CHAT for line in lines_of(relay))
-    until(
-        lambda: prometheus.sum(f'sum(relay_requests_total{{route="{CHAT}"}})') == chats, SETTLED_SECONDS_MAX, "the sum"
-    )
+
+    def is_told() -> bool:
+        chats = sum(line["route"] == CHAT for line in lines_of(relay))
+        return prometheus.sum(f'sum(relay_requests_total{{route="{CHAT}"}})') == chats
+
+    until(is_told, SETTLED_SECONDS_MAX, "the sum")
     assert prometheus.sum("sum(resets(relay_requests_total[10m]))") == 0
 
 
@@ -113,9 +115,9 @@ def by_route_status_and_end(lines: list[Line]) -> dict[Labels, int]:
 
 
 def counted(prometheus: Prometheus) -> Mapping[Labels, float]:
-    """Without the onlookers, who count as "unknown" like all that meets no relayed route."""
+    """Without the onlookers."""
     rows = prometheus.sums("sum by (route, status, end) (relay_requests_total)", "route", "status", "end")
-    return {labels: value for labels, value in rows.items() if labels[:2] != ("unknown", "200")}
+    return {labels: value for labels, value in rows.items() if labels[0] not in OF_ONLOOKERS}
 
 
 def entered(relay: RelayProcess) -> dict[Labels, int]:
@@ -138,6 +140,7 @@ def assert_tokens_and_cost_agree(relay: RelayProcess, prometheus: Prometheus, li
         'sum by (gen_ai_token_type) (gen_ai_client_token_usage_sum{model="gpt-test"})', "gen_ai_token_type"
     )
     assert total["cost_usd"] == pytest.approx((2 * priced[("input",)] + 8 * priced[("output",)]) / 1e6)
+    assert total["cost_usd"] == pytest.approx(prometheus.sum("sum(relay_cost_usd_total)"))
 
 
 def assert_equal_at_last(

@@ -135,9 +135,11 @@ class Asking:
 
 @pytest.fixture
 def meeting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Upstreams, Target, Asking]]:
-    def meet(*fates: BaseException | float) -> tuple[Upstreams, Target, Asking]:
+    def meet(*fates: BaseException | float, head_seconds_max: float = 5.0) -> tuple[Upstreams, Target, Asking]:
         target, asking = Target("default", "http://upstream.example/v1", KEY), Asking(*fates)
-        upstreams = Upstreams([target], connect_seconds_max=1, first_byte_seconds_max=0.05, connections_max=1)
+        upstreams = Upstreams(
+            [target], connect_seconds_max=1, first_byte_seconds_max=head_seconds_max, connections_max=1
+        )
         monkeypatch.setattr("relay.upstream.upstreams.ask", asking)
         return upstreams, target, asking
 
@@ -145,7 +147,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Upstreams, T
 
 
 def test_a_head_that_does_not_come_in_time_may_have_been_processed(meeting: Any) -> None:
-    upstreams, target, pool = meeting(5.0)
+    upstreams, target, pool = meeting(5.0, head_seconds_max=0.05)
     assert refusal(upstreams, target) == ("upstream_timeout", 504, False)
     assert pool.sent == 1
 

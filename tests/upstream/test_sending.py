@@ -1,7 +1,10 @@
 """One request over one connection: how it is framed, in how many packets it leaves, and what an early answer is."""
 
 import io
+import socket
 import ssl
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,7 +102,7 @@ def test_a_head_that_comes_in_pieces_is_one_and_what_is_behind_it_is_kept() -> N
     assert (head.status, head.headers, rest) == (200, (("B", "2"),), b"body")
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError, ssl.SSLEOFError])
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError, ssl.SSLEOFError])
 def test_an_answer_that_came_before_all_was_sent_is_an_answer(error: type[OSError]) -> None:
     reader = io.BytesIO(b"x" * 100_000)
     head, _ = ask(Connection(Sock(ANSWER, breaks_at=2, error=error)), LINE, {}, reader)
@@ -107,9 +110,32 @@ def test_an_answer_that_came_before_all_was_sent_is_an_answer(error: type[OSErro
     assert reader.tell() < 100_000
 
 
-def test_a_reset_while_sending_is_no_answer() -> None:
-    with pytest.raises(ConnectionResetError):
-        ask(Connection(Sock(ANSWER, breaks_at=0, error=ConnectionResetError)), LINE, {}, b"")
+def test_an_answer_to_a_body_that_was_reset_is_still_there_to_read() -> None:
+    """The kernel keeps what came before the reset; an upstream that refuses a large body closes over the rest of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+        refusing = threading.Thread(target=refuse, args=(theirs,))
+        refusing.start()
+        with ours:
+            head, _ = ask(SimpleNamespace(sock=ours), LINE, {}, b"x" * 8_000_000)
+        refusing.join(5)
+    assert head.status == 413
+
+
+def refuse(sock: socket.socket) -> None:
+    with sock:
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_body_that_the_caller_broke_off_is_not_the_upstreams_fault() -> None:
+    class Reader:
+        def read(self, size: int) -> bytes:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        ask(Connection(Sock(ANSWER)), LINE, {}, Reader())
 
 
 @pytest.mark.parametrize("answers", [(), (ANSWER[:-1],)], ids=["nothing", "half a head"])

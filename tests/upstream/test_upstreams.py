@@ -182,3 +182,23 @@ def test_a_model_list_that_is_not_offered_is_no_illness(upstream: ScriptedUpstre
     upstream.answer(answering(json_answer(chat_completion("x"), status="404 Not Found")))
     target = target_of(upstream)
     upstreams_of(target).probe(target, "/models")
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_an_answer_that_can_have_no_body_is_over_with_its_head(
+    upstream: ScriptedUpstream, upstreams_of: UpstreamsOf, status: str
+) -> None:
+    upstream.answer(answering(f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()))
+    target = target_of(upstream)
+    with upstreams_of(target).open([target], Ask()) as answer:
+        assert (answer.decoder.ended, answer.decoder.length_bytes) == (True, 0)
+
+
+def test_a_place_that_cannot_be_aimed_at_changes_nothing(upstream: ScriptedUpstream, upstreams_of: UpstreamsOf) -> None:
+    target = target_of(upstream)
+    upstreams = upstreams_of(target)
+    broken = Target("broken", "https://h/v1", KEY, ca_file="/dev/null")
+    with pytest.raises(OSError):  # noqa: PT011  # OpenSSL's
+        upstreams.aim([broken], 0.001, 0.001)
+    with upstreams.open([target], Ask()) as answer:
+        assert answer.status == 200
