@@ -141,3 +141,31 @@ def test_one_that_was_served_begins_to_wait_anew(serve: Serve, clock: Clock) -> 
     clock.now += 10
     serving.connect()
     assert (was_ended(waiting), was_ended(served)) == (True, False)
+
+
+@pytest.mark.parametrize("end", ["make_room", "end_idle"])
+def test_a_connection_whose_request_has_come_is_served_and_not_ended(serve: Serve, clock: Clock, end: str) -> None:
+    """It would be begun, and paid, with nobody left to answer."""
+    serving = serve(admitted=3)
+    callers = in_a_row(serving, clock, 3)
+    callers[0].ask()
+    serving.connections._admitted_max = 2
+    getattr(serving.connections, end)()
+    callers[0].until(b"hello")
+    assert was_ended(callers[1])
+
+
+def test_while_a_drain_ends_the_idle_nobody_goes_on_sending_what_was_refused(serve: Serve) -> None:
+    serving = serve()
+
+    def refuse(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("413 No", [("Content-Length", "0")])
+        return []
+
+    serving.application = refuse
+    caller, _ = serving.connect()
+    caller.send(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n" + b"x" * 1000)
+    caller.until(b"413 No")
+    caller.send(b"x" * 1000)
+    serving.connections.end_idle()
+    until(lambda: all(greenlet.dead for greenlet in serving.greenlets))

@@ -57,7 +57,10 @@ def wait_for_lines(relay: RelayProcess, owed: Owed, status: int, count: int) -> 
 
 
 def assert_others_are_served(relay: RelayProcess, key: str, seconds: float) -> None:
-    """A good request every now and then: answered, and the slowest but one in a hundred in time."""
+    """A good request every now and then: answered, and the slowest but one in a hundred in time.
+
+    The first does not count: it waits until the relay has read what all the slow ones sent at once.
+    """
     took: list[float] = []
     began = time.monotonic()
     while time.monotonic() - began < seconds:
@@ -66,6 +69,7 @@ def assert_others_are_served(relay: RelayProcess, key: str, seconds: float) -> N
             assert good_answer(caller, f"other-{len(took)}") == ""
             took.append(time.monotonic() - asked)
         time.sleep(0.02)
+    took = took[1:]
     assert sorted(took)[int(len(took) * 0.99)] <= OTHERS_SECONDS_MAX, f"the slowest of {len(took)}: {max(took):.2f} s"
 
 

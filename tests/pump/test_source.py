@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -170,6 +171,15 @@ def test_which_connections_may_be_used_again(
     source = Source(take(head(*headers) + body)[0])
     source.decoder.feed(source.buffered)
     assert (source.is_reusable, source.may_end_soon) == (reusable, soon)
+
+
+def test_what_tls_has_decrypted_behind_the_answer_makes_its_connection_useless(take: Take) -> None:
+    """The next request would read it as its own answer."""
+    source = Source(take(head("Content-Length: 4") + b"body")[0])
+    source.decoder.feed(source.buffered)
+    assert source.is_reusable
+    source._is_tls, source._sock = True, SimpleNamespace(pending=lambda: 5)
+    assert not source.is_reusable
 
 
 class Rekeyed:

@@ -248,3 +248,26 @@ def _seconds(work: Callable[[], object]) -> float:
     begun = time.monotonic()
     work()
     return time.monotonic() - begun
+
+
+def test_while_the_first_attempt_fails_nobody_waits_for_another_one(tmp_path: Path) -> None:
+    attempts = []
+
+    def fail_slowly(work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        attempts.append(time.monotonic())
+        time.sleep(0.2)
+        raise StoreError("nobody there")
+
+    database = open_database(f"sqlite:///{tmp_path}/relay.db", fail_slowly)
+
+    def attempt(_: int) -> str:
+        with pytest.raises(StoreError) as refusal:
+            database.read(names)
+        return str(refusal.value)
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(attempt, range(8))) == ["nobody there"] * 8
+    assert time.monotonic() - begun < 8 * 0.2 / 2
+    attempt(9)
+    assert len(attempts) > 1

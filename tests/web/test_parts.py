@@ -83,8 +83,9 @@ def test_what_the_deadline_raises_ends_the_reading() -> None:
     assert code_of(Parts(BytesIO(b"x"), 10, lambda seconds: Over())) == "request_timeout"
 
 
-def test_a_body_whose_chunks_are_malformed_is_the_callers_fault() -> None:
+@pytest.mark.parametrize("error", [InvalidChunkSize(b"x"), ConnectionResetError()], ids=["chunks", "reset"])
+def test_a_body_that_breaks_off_is_the_callers_fault(error: Exception) -> None:
     def read(size: int = -1) -> bytes:
-        raise InvalidChunkSize(b"x")
+        raise error
 
     assert code_of(Parts(SimpleNamespace(read=read), 10, unhurried)) == "invalid_request"
