@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from relay.core.entry import Entry, entry_of
+from relay.core.entry import Entry, entry_of, shown
 from relay.core.flow import Ending, Flow
 from relay.core.usage import Usage, cost_usd
 
@@ -140,11 +140,11 @@ class Accountant:
             self._enter(entry_of(record, record.key_id, cost, now, times))
         self._write(
             time=now,
-            request_id=record.request_id,
+            request_id=shown(record.request_id),
             key_id=record.key_id,
             origin=record.origin,
             route=record.route,
-            model=record.model,
+            model=None if record.model is None else shown(record.model),
             status=record.status,
             upstream=record.upstream,
             upstream_status=record.upstream_status,

@@ -56,10 +56,10 @@ def entry_of(
     """
     duration_ms = times["duration_ms"] or 0.0
     return Entry(
-        request_id=_shown(told.request_id),
+        request_id=shown(told.request_id),
         key_id=key_id,
         route=told.route,
-        model=None if told.model is None else _shown(told.model),
+        model=None if told.model is None else shown(told.model),
         upstream=told.upstream,
         status=told.status,
         end=told.end,
@@ -74,7 +74,7 @@ def entry_of(
     )
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Short, printable (no NUL for PostgreSQL, no escape sequence for a terminal), and without a key sent as a name."""
     shown = _KEY.sub(f"{PREFIX}…", text)[:TEXT_CHARACTERS_MAX]
     if shown.isprintable():

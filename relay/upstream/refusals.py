@@ -11,6 +11,7 @@ from relay.core.errors import RelayError
 from relay.upstream.connections import ConnectDeadline, HandshakeFailed
 
 AUTH_STATUSES = (401, 403)
+BODILESS = (204, 304)
 
 
 class Answered(Protocol):
@@ -59,11 +60,18 @@ def bad_response() -> RelayError:
 
 def refuse_unusable(upstream: Answered) -> None:
     """What must not reach a caller as it is."""
-    refusal = _refusal(upstream.status, head.is_encoded(upstream.headers))
+    refusal = _refusal(upstream.status, head.is_encoded(upstream.headers)) or _missing(upstream)
     if refusal is not None:
         error = RelayError(*refusal)
         error.upstream_status = upstream.status
         raise error
+
+
+def _missing(upstream: Answered) -> tuple[str, str] | None:
+    """A stream without a body would pass for one that was whole and empty."""
+    if upstream.status in BODILESS and head.is_event_stream(head.content_type(upstream.headers)):
+        return "upstream_bad_response", "The upstream announced a stream and sent none."
+    return None
 
 
 def _refusal(status: int, is_encoded: bool) -> tuple[str, str] | None:

@@ -17,12 +17,11 @@ from relay.core.retries import connect_delays
 from relay.core.targets import Target
 from relay.upstream.connections import begin_connecting
 from relay.upstream.pool import Pool
-from relay.upstream.refusals import bad_response, delay_after, refusal_for, refuse_unusable
+from relay.upstream.refusals import BODILESS, bad_response, delay_after, refusal_for, refuse_unusable
 from relay.upstream.sending import ask
 
 # With the default turn of 10 s an upstream that hangs is told within 15.
 PROBE_SECONDS_MAX = 4.0
-BODILESS = (204, 304)
 
 
 class HeadDeadline(gevent.Timeout):  # type: ignore[misc]

@@ -18,6 +18,8 @@ from relay.web import cors, errors, metrics, proxy, status, usage
 from relay.web.current import KeepStartResponse, current_relay
 from relay.web.timing import server_timing
 
+# What a browser sends (RFC 6454 6.1); anything else is somebody's text, and may hold a key.
+_ORIGIN = re.compile(r"(?:null|[a-z][a-z0-9+.-]{0,31}://[A-Za-z0-9.:\[\]-]{1,255})\Z")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 
@@ -87,7 +89,8 @@ def _open_record() -> None:
     asked = sent.get("X-Request-Id", "")
     name = asked if _REQUEST_ID.match(asked) else "req_" + secrets.token_hex(11)
     rule = flask.request.url_rule
-    flask.g.record = Record(name, rule.rule if rule else "unknown", origin=_short(sent.get("Origin")))
+    origin = sent.get("Origin", "")
+    flask.g.record = Record(name, rule.rule if rule else "unknown", origin=origin if _ORIGIN.match(origin) else None)
 
 
 def _refuse_other_hosts(trusted: frozenset[str]) -> None:
@@ -95,10 +98,6 @@ def _refuse_other_hosts(trusted: frozenset[str]) -> None:
     sent = flask.request.environ.get("HTTP_HOST", "").lower()  # not request.host, which is never empty
     if sent not in trusted and _PORT.sub("", sent) not in trusted:
         raise RelayError("misdirected_request", "This host is not served here.")
-
-
-def _short(origin: str | None) -> str | None:
-    return origin[:256] if origin else None
 
 
 def _add_common_headers(response: flask.Response) -> flask.Response:

@@ -89,7 +89,7 @@ def test_aborts_at_random_moments_leave_nothing_behind(
         until(lambda: is_quiet(relay, upstream), SETTLED_SECONDS_MAX, "the end of all connections")
         assert_told(rambling, deserters, aborts)
         assert_all_slots_are_free(relay, upstream, key)
-    until(lambda: greenlets.count(pids) == alive, SETTLED_SECONDS_MAX, f"{alive} greenlets, as before")
+    until(lambda: greenlets.count(pids) <= alive, SETTLED_SECONDS_MAX, f"{alive} greenlets, as before")
     assert sum(map(procfs.threads, pids)) <= THREADS_MAX
 
 

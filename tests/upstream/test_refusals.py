@@ -31,6 +31,7 @@ BAD_HEADS = {
     "a length that is none": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
     "an interim answer": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "101 headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n",
+    "a stream without a body": b"HTTP/1.1 204 No Content\r\nContent-Type: text/event-stream\r\n\r\n",
     "a compressed body": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n"
     + gzip.compress(b"", mtime=0),
 }

@@ -158,3 +158,28 @@ def test_new_limits_are_for_new_keys(reload: Callable[..., None], house: House) 
     caller = house.caller(house.new_key(rpm=7))
     reload(limits=Limits(rpm=1))
     assert caller.post(CHAT, json=ASK).headers["x-ratelimit-limit-requests"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("https://app.example:8443", "https://app.example:8443"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("null", "null"),
+        ("nullAuthorization: Bearer rk_secret", None),
+        ("https://app.example/path", None),
+        ("https://rk_secret.example", None),
+        ("x" * 400, None),
+    ],
+)
+def test_only_what_a_browser_would_send_is_logged_as_an_origin(house: House, sent: str, told: str | None) -> None:
+    house.app.test_client().get("/health/live", headers={"Origin": sent})
+    assert [line["origin"] for line in house.log_lines()] == [told]
+
+
+def test_a_key_in_another_place_is_not_logged_either(house: House) -> None:
+    key = house.new_key()
+    caller = house.caller(key)
+    caller.post("/v1/chat/completions", json={"model": f"gpt-{key}"}, headers={"X-Request-Id": key})
+    assert key not in house.logged()
+    assert house.log_lines()[0]["model"] == "gpt-rk_…"
