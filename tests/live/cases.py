@@ -46,8 +46,10 @@ def nothing_left(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Ow
     owed = Owed(relay, before.log_lines)
     yield owed
     until(lambda: relay.sockets_from_callers() == 0, what="the end of the callers' connections")
-    told = len(relay.log_lines()) - before.log_lines
-    leaks.assert_back_to_baseline(relay, upstream, before, told if owed.requests is None else owed.requests)
+    if owed.requests is None:
+        time.sleep(leaks.LOG_LAG_SECONDS)
+        owed.requests = len(relay.log_lines()) - before.log_lines
+    leaks.assert_back_to_baseline(relay, upstream, before, owed.requests)
 
 
 def saying(pieces: Sequence[bytes], framing: str = "chunked", pause_seconds: float = 0.0) -> Script:
