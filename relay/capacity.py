@@ -10,7 +10,7 @@ from relay.core.errors import RelayError
 
 # How often `look` wants to be called.
 MEASURE_SECONDS = 0.5
-# Giving back half a gigabyte stops everything for up to a quarter of a second; but service is to be back 5 s after a peak.
+# Giving back half a gigabyte stops everything for a quarter of a second; but service is to be back 5 s after a peak.
 GIVE_BACK_SECONDS = 2.0
 # Shares of `memory_bytes_max`: above the first no stream begins, above the second those that lag most end.
 REFUSE_SHARE, SHED_SHARE = 0.85, 0.95
