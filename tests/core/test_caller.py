@@ -21,4 +21,10 @@ def test_no_room_can_change_who_calls() -> None:
 
 
 def test_a_caller_has_no_place_for_a_key() -> None:
-    assert [field.name for field in fields(Caller)] == ["key_id", "policy"]
+    assert [field.name for field in fields(Caller)] == ["key_id", "policy", "subject", "token_id"]
+
+
+def test_a_key_owns_what_it_starts_and_each_of_its_tokens_subjects_apart() -> None:
+    assert Caller("key_1", KeyPolicy()).owner == "key_1"
+    assert Caller("key_1", KeyPolicy(), "user-42", "tok_1").owner == "key_1/user-42"
+    assert Caller("key_1", KeyPolicy(), "user-42", "tok_2").owner == "key_1/user-42"
