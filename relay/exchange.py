@@ -22,14 +22,19 @@ class Exchange:
         self._acquired.close()
 
 
-def open_exchange(relay: Any, request: Any) -> Exchange:
-    """Walk one request as far as its upstream's answer.
+def enter(relay: Any, request: Any) -> Any:
+    """Who asks, and for what: the first two rooms, which acquire nothing. Returns the caller. Raises RelayError."""
+    caller = relay.authenticator.identify(request.credentials)
+    request.receive_from(caller)
+    return caller
+
+
+def open_exchange(relay: Any, caller: Any, request: Any) -> Exchange:
+    """Walk a known caller's request as far as its upstream's answer.
 
     Each room may refuse with a RelayError; what earlier rooms acquired is then released.
     """
     with ExitStack() as acquired:
-        caller = relay.authenticator.identify(request.credentials)
-        request.receive_from(caller)
         targets = relay.routing.targets_for(request.model, caller)
         acquired.enter_context(relay.gate.admit(caller, request))
         relay.accountant.sending(request)

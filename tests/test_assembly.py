@@ -58,7 +58,7 @@ def answer(media_type: str, status: int = 200) -> Any:
 
 
 def request(wire: object = None, hides_usage: bool = False) -> Any:
-    return SimpleNamespace(route=CHAT, presence=SimpleNamespace(wire=wire), hides_usage=hides_usage)
+    return SimpleNamespace(route=CHAT, presence=SimpleNamespace(wire=wire), hides_usage=hides_usage, stream_id="")
 
 
 def wait_until(true: Callable[[], bool], seconds_max: float = 3.0) -> None:
@@ -213,7 +213,7 @@ def test_without_an_upstream_the_demo_is_built_in(
 ) -> None:
     started: list[str] = []
     demo = SimpleNamespace(start=lambda: started.append("demo"), base_url=upstream.base_url)
-    monkeypatch.setattr(assembly, "DemoUpstream", lambda: demo)
+    monkeypatch.setattr(assembly.parts, "DemoUpstream", lambda: demo)
     settings = replace(Settings(), stores=Stores(database_url=f"sqlite:///{tmp_path}/relay.db"))
     relay = assemble(settings, no_reload)
     (target,) = relay.routing.targets_for("demo", CALLER)

@@ -10,7 +10,7 @@ import pytest
 
 from relay.core.caller import Caller
 from relay.core.keys import KeyPolicy
-from relay.exchange import Exchange, open_exchange
+from relay.exchange import Exchange, enter, open_exchange
 
 CALLER = Caller("key_1", KeyPolicy())
 CORRIDOR = ["identify", "receive", "route", "admit", "sending", "open", "meter", "flow"]
@@ -62,7 +62,7 @@ class Corridor:
         return f"the flow of {upstream}"
 
     def walk(self) -> Exchange:
-        return open_exchange(self, self)
+        return open_exchange(self, enter(self, self), self)
 
     @property
     def released(self) -> list[str]:

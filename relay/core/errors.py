@@ -91,6 +91,13 @@ class RelayError(Exception):
         self.extra_headers = headers
         self.upstream_status: int | None = None
 
+    def copy(self) -> "RelayError":
+        """The same refusal once more, for another caller: raising one twice would mix up their tracebacks."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.args = self.args
+        return other
+
     @property
     def kind(self) -> Kind:
         """The code's row in KINDS."""

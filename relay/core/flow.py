@@ -1,6 +1,6 @@
 """What an upstream's body means on its way to the caller: whole frames, what ends them, and how a stream ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.core.usage import Usage
@@ -10,12 +10,14 @@ from relay.core.usage import Usage
 class Ending:
     """How a body ended.
 
-    `end`: the log line's word. `last`: bytes still owed. `whole`: the caller may take it for complete.
+    `end`: the log line's word. `last`: bytes still owed. `whole`: the caller may take it for complete. `code`: what its
+    error frame says, if there is one.
     """
 
     end: str
     last: bytes = b""
     whole: bool = False
+    code: str = field(default="", compare=False)
 
 
 class Flow(Protocol):

@@ -12,7 +12,8 @@ from relay.core.usage import USAGE_HINTS, Usage, usage_in
 ID_HINTS = (b"\nid:", b"\nid\n")
 
 
-def _nothing(data: bytes) -> bool:
+def nothing_hidden(data: bytes) -> bool:
+    """Every frame is the caller's."""
     return False
 
 
@@ -29,7 +30,11 @@ class SseFlow:
     ends_with_its_body = False
 
     def __init__(
-        self, dialect: Dialect, scrubber: Scrubber, frame_bytes_max: int, is_hidden: Callable[[bytes], bool] = _nothing
+        self,
+        dialect: Dialect,
+        scrubber: Scrubber,
+        frame_bytes_max: int,
+        is_hidden: Callable[[bytes], bool] = nothing_hidden,
     ) -> None:
         self._dialect, self._scrubber, self._is_hidden = dialect, scrubber, is_hidden
         self._parser = FrameParser(frame_bytes_max)
@@ -72,13 +77,13 @@ class SseFlow:
         if self.terminal:
             return Ending("done", self.terminal, whole=True)
         if self._told_error:  # the upstream's own error frame was the last word
-            return Ending("upstream_eof")
+            return Ending("upstream_eof", code="upstream_error")
         if body_ended and self._finished:
             return Ending("done", self._dialect.closing, whole=True)
         return self.broken("upstream_eof" if body_ended else "truncated", "upstream_incomplete")
 
     def broken(self, end: str, code: str) -> Ending:
-        return Ending(end, self._dialect.error_frame(code, IN_STREAM[code], "stream_error"))
+        return Ending(end, self._dialect.error_frame(code, IN_STREAM[code], "stream_error"), code=code)
 
     def _is_plain(self, batch: bytes, frames: int) -> bool:
         """Whether the batch is nothing but data frames that need no closer look: a few passes in C for a whole read."""

@@ -44,6 +44,40 @@ class NoPresence:
         return b""
 
 
+class Unattended:
+    """A context around waiting for the upstream for the sake of a stream that is kept: nobody's departure ends it.
+
+    `key_id`: whose stream it is, for revocation. `waiting`: all that wait now, in this process.
+    """
+
+    wire: Wire | None = None
+
+    def __init__(self, key_id: str, waiting: "set[Any]") -> None:
+        self.key_id, self._waiting = key_id, waiting
+        self._greenlet: Any = None
+
+    def __enter__(self) -> "Unattended":
+        self._greenlet = gevent.getcurrent()
+        self._waiting.add(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._greenlet = None
+        self._waiting.discard(self)
+
+    def take_pending(self) -> bytes:
+        return b""
+
+    def interrupt_soon(self, reason: BaseException) -> None:
+        """Raise `reason` where the greenlet waits, if it still does; called from another greenlet."""
+        gevent.get_hub().loop.run_callback(self._interrupt, reason)
+
+    def _interrupt(self, reason: BaseException) -> None:
+        if self._greenlet is not None:
+            greenlet, self._greenlet = self._greenlet, None
+            greenlet.throw(reason)
+
+
 class Presence:
     """A context around waiting for the upstream; raises into it when the caller leaves.
 
@@ -58,7 +92,7 @@ class Presence:
         sweep: Sweep,
         open_wire: Callable[[], Wire] | None,
         early: EarlyOpen,
-        waiting: "set[Presence]",
+        waiting: "set[Any]",
     ) -> None:
         self._sock, self._sweep, self._open_wire, self._early, self._waiting = sock, sweep, open_wire, early, waiting
         self.key_id = ""

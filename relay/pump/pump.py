@@ -1,6 +1,7 @@
 """The pump: hands a stream to the event loop, waits for its end, and ends the response honestly."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import gevent
@@ -8,9 +9,14 @@ import gevent
 from relay.core.credentials import KeyRevoked
 from relay.core.errors import RelayError
 from relay.core.flow import Ending, Flow
+from relay.core.kept import Kept
+from relay.pump.follower import Follower, Patience
 from relay.pump.iteration import Iteration
 from relay.pump.linger import Linger
-from relay.pump.presence import EarlyOpen, NoPresence, Presence
+from relay.pump.log_outlet import LogOutlet
+from relay.pump.outlet import NewOutlet
+from relay.pump.presence import EarlyOpen, NoPresence, Presence, Unattended
+from relay.pump.sink import Sink
 from relay.pump.source import Answer, Source
 from relay.pump.stream import Bounds, Stream
 from relay.pump.sweep import Sweep
@@ -42,14 +48,23 @@ class Exchange(Protocol):
     def close(self) -> None: ...
 
 
+class ProducedExchange(Exchange, Protocol):
+    """One whose flow numbers its frames."""
+
+    flow: Any
+
+
 class Pump:
-    """One per worker. `live`: the streams that are on the loop now, with the key each belongs to."""
+    """One per worker. `live`: the streams that are on the loop now, with the key each belongs to; `followers`: those
+    who read logs.
+    """
 
     def __init__(self, bounds: Bounds, early_open_seconds: float, sweep: Sweep) -> None:
         self._sweep = sweep
         self.bound(bounds, early_open_seconds)
         self.live: dict[Stream, str] = {}
-        self._waiting: set[Presence] = set()
+        self.followers: set[Follower] = set()
+        self._waiting: set[Presence | Unattended] = set()
 
     def bound(self, bounds: Bounds, early_open_seconds: float) -> None:
         """Set the times for all streams that begin from now on."""
@@ -62,6 +77,10 @@ class Pump:
             return NoPresence()
         times = EarlyOpen(self._early_open_seconds, self._bounds.heartbeat_seconds)
         return Presence(sock, self._sweep, open_wire, times, self._waiting)
+
+    def unattended(self, key_id: str) -> Unattended:
+        """Return the context in which an upstream may be awaited for a stream that is kept."""
+        return Unattended(key_id, self._waiting)
 
     def open_wire(self, start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
         """Send a response's head and take its socket over. Raises CallerGone, CallerSlow."""
@@ -77,25 +96,41 @@ class Pump:
 
     def deliver(self, exchange: Exchange, wire: Wire, pending: bytes = b"") -> object:
         """Pump the exchange's body into the open response; `pending`: what is owed before it. Ends as `conclude`."""
-        source = Source(exchange.upstream, self._bounds.pending_bytes_max)
-        stream = Stream(source, wire, exchange.flow, self._sweep, self._bounds)
+        stream = self._stream(exchange, partial(Sink, wire))
         stream.sink.pending = pending
-        self.live[stream] = exchange.key_id
-        ending = Ending("drained")  # what a killed greenlet leaves behind
         try:
-            ending = stream.run()
-            self._settle(source, ending, exchange)
+            ending = self._run(stream, exchange)
         except BaseException:
             wire.hang_up()
             raise
         finally:
             wire.sock.settimeout(None)  # as gunicorn had it
-            del self.live[stream]
-            if stream.failure is not None:
-                exchange.meter.failed(stream.failure)
-            exchange.meter.ended(ending, exchange.flow, stream.bytes_out + len(ending.last), stream.first_at)
-            exchange.close()
         return self.conclude(wire, stream.sink.pending, ending)
+
+    def produce(self, exchange: ProducedExchange, kept: Kept, begun: Callable[[Stream], None]) -> Ending:
+        """Pump the exchange's body into a log, whoever reads it; all but its last frame, which `Ending.last` holds.
+
+        `begun` is told of the stream, by which it can be cut.
+        """
+        stream = self._stream(exchange, partial(LogOutlet, kept, exchange.flow))
+        begun(stream)
+        return self._run(stream, exchange)
+
+    def follow(self, kept: Kept, after: int, wire: Wire, pending: bytes, ping: bytes) -> Follower:
+        """Write a log's frames behind number `after` into the open response, as they come. Ends as `conclude` wants."""
+        patience = Patience(self._bounds.slow_reader_seconds_max, self._bounds.heartbeat_seconds, ping)
+        follower = Follower(kept, after, wire, self._sweep, patience)
+        follower.sink.pending = pending
+        self.followers.add(follower)
+        try:
+            follower.run()
+        except BaseException:
+            wire.hang_up()
+            raise
+        finally:
+            wire.sock.settimeout(None)
+            self.followers.discard(follower)
+        return follower
 
     def conclude(self, wire: Wire, pending: bytes, ending: Ending) -> object:
         """Write what is still owed and end the response: with a last chunk if it is whole, else by hanging up.
@@ -107,7 +142,7 @@ class Pump:
             owed = b""
         try:
             sent = self._send(wire, owed, self._bounds.slow_reader_seconds_max if ending.whole else ERROR_SECONDS_MAX)
-            if sent and owed and not ending.whole:
+            if sent and not ending.whole and ending.end not in NOBODY_READS:
                 gevent.sleep(READ_SECONDS)
         except BaseException:
             wire.hang_up()
@@ -146,6 +181,11 @@ class Pump:
             presence.interrupt_soon(RelayError("draining", "The relay is being restarted.", retry_after_seconds=1.0))
         for stream in list(self.live):
             stream.cut("drained", "relay_draining")
+        for follower in list(self.followers):
+            if not follower.will_be_told:
+                follower.drop("drained")
+        if self.followers:
+            gevent.spawn_later(ERROR_SECONDS_MAX, self._drop_followers)
 
     def _send(self, wire: Wire, data: bytes, seconds_max: float) -> bool:
         wire.sock.settimeout(None)
@@ -157,6 +197,30 @@ class Pump:
         except (OSError, gevent.Timeout):
             return False
         return True
+
+    def _drop_followers(self) -> None:
+        """Those that did not take the last word in time."""
+        for follower in list(self.followers):
+            follower.drop("drained")
+
+    def _stream(self, exchange: Exchange, outlet: NewOutlet) -> Stream:
+        source = Source(exchange.upstream, self._bounds.pending_bytes_max)
+        return Stream(source, outlet, exchange.flow, self._sweep, self._bounds)
+
+    def _run(self, stream: Stream, exchange: Exchange) -> Ending:
+        """Run it to its end; whatever happens, what it was is taken down and its exchange is closed."""
+        self.live[stream] = exchange.key_id
+        ending = Ending("drained")  # what a killed greenlet leaves behind
+        try:
+            ending = stream.run()
+            self._settle(stream.source, ending, exchange)
+        finally:
+            del self.live[stream]
+            if stream.failure is not None:
+                exchange.meter.failed(stream.failure)
+            exchange.meter.ended(ending, exchange.flow, stream.bytes_out + len(ending.last), stream.first_at)
+            exchange.close()
+        return ending
 
     def _settle(self, source: Source, ending: Ending, exchange: Exchange) -> None:
         """The upstream's connection: back into its pool, or a moment's wait for its last chunk, or left to be

@@ -6,7 +6,8 @@ from typing import Any
 
 import gevent
 
-from relay.pump.departure import CallerGone
+from relay.pump.departure import CallerGone, Departure
+from relay.pump.sweep import Sweep
 from relay.pump.takeover import Wire, raw_socket
 
 _WRITE = 2
@@ -18,12 +19,13 @@ class Sink:
     `pending`: bytes not taken yet; meanwhile nothing more may be read for it.
     """
 
-    __slots__ = ("_io", "_on_drained", "_on_gone", "_raw", "pending", "taken_at", "wire", "wrote_at")
+    __slots__ = ("_departure", "_io", "_on_drained", "_on_gone", "_raw", "pending", "taken_at", "wire", "wrote_at")
 
     def __init__(self, wire: Wire, on_drained: Callable[[], None], on_gone: Callable[[], None]) -> None:
         self.wire = wire
         self._on_drained, self._on_gone = on_drained, on_gone
         self._io: Any = None
+        self._departure: Departure | None = None
         self.pending = b""
         self.wrote_at = self.taken_at = time.monotonic()
         wire.sock.settimeout(0.0)
@@ -42,8 +44,14 @@ class Sink:
             self.taken_at = now
             self.watch()
 
+    def attend(self, sweep: Sweep) -> None:
+        """From now on see the caller leave."""
+        self._departure = Departure(self.wire.sock.fileno(), sweep, self._on_gone)
+
     def stop(self) -> None:
         """Stop watching; what is pending stays, for whoever ends the response."""
+        if self._departure is not None:
+            self._departure.stop()
         if self._io is not None:
             self._io.stop()
             self._io.close()

@@ -15,11 +15,10 @@ from gevent.hub import Waiter
 
 from relay.core.body import BadBody
 from relay.core.flow import Ending, Flow
-from relay.pump.departure import CallerGone, Departure
-from relay.pump.sink import Sink
+from relay.pump.departure import CallerGone
+from relay.pump.outlet import NewOutlet
 from relay.pump.source import Source
 from relay.pump.sweep import Sweep
-from relay.pump.takeover import Wire
 
 P = ParamSpec("P")
 
@@ -55,16 +54,15 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_begun_at", "_bounds", "_departure", "_flow", "_read_at", "_source", "_sweep", "_waiter",
+        "__weakref__", "_begun_at", "_bounds", "_flow", "_read_at", "_sweep", "_waiter",
         "due", "bytes_out",
-        "ending", "failure", "first_at", "sink",
+        "ending", "failure", "first_at", "sink", "source",
     )  # fmt: skip
 
-    def __init__(self, source: Source, wire: Wire, flow: Flow, sweep: Sweep, bounds: Bounds) -> None:
-        self._source, self._flow, self._sweep, self._bounds = source, flow, sweep, bounds
-        self.sink = Sink(wire, self._drained, self._gone)
+    def __init__(self, source: Source, outlet: NewOutlet, flow: Flow, sweep: Sweep, bounds: Bounds) -> None:
+        self.source, self._flow, self._sweep, self._bounds = source, flow, sweep, bounds
+        self.sink = outlet(self._drained, self._gone)
         self._waiter: Any = None
-        self._departure: Departure | None = None
         self.ending: Ending | None = None
         self.failure: BaseException | None = None
         self.first_at, self.bytes_out = 0.0, 0
@@ -88,7 +86,7 @@ class Stream:
 
     def cut(self, end: str, code: str) -> None:
         """End the stream from another greenlet (revoked, drained, cancelled) with an error frame."""
-        gevent.get_hub().loop.run_callback(self._end, self._flow.broken(end, code))
+        gevent.get_hub().loop.run_callback(self._cut, end, code)
 
     def drop(self, end: str) -> None:
         """End the stream from another greenlet without a word: its caller takes none."""
@@ -99,23 +97,23 @@ class Stream:
     @guarded
     def _feed_buffered(self) -> None:
         """The body may be complete already: no watcher is made for it."""
-        if self._source.buffered or self._source.decoder.ended:
-            self._take(self._source.buffered, self._read_at)
-        if self._source.has_more:
+        if self.source.buffered or self.source.decoder.ended:
+            self._take(self.source.buffered, self._read_at)
+        if self.source.has_more:
             self._readable()
 
     @guarded
     def _readable(self) -> None:
         while self.ending is None and not self.sink.pending:
-            data = self._source.read()
+            data = self.source.read()
             if data is None:
                 return
             self._read_at = time.monotonic()
             if data:
                 self._take(data, self._read_at)
             else:
-                self._end(self._flow.verdict(body_ended=self._source.decoder.at_eof()))
-            if self.ending is not None or not self._source.has_more:
+                self._end(self._flow.verdict(body_ended=self.source.decoder.at_eof()))
+            if self.ending is not None or not self.source.has_more:
                 return
 
     @guarded
@@ -123,12 +121,17 @@ class Stream:
         self._read_at = time.monotonic()  # while blocked nobody asked the upstream
         self.due = self._next_due(self._read_at)
         if self.ending is None:
-            self._source.resume()
+            self.source.resume()
             self._readable()  # bytes may wait in TLS, which no event announces
 
     @guarded
     def _gone(self) -> None:
         raise CallerGone
+
+    @guarded
+    def _cut(self, end: str, code: str) -> None:
+        if self.ending is None:
+            self._end(self._flow.broken(end, code))
 
     @guarded
     def on_due(self, now: float) -> None:
@@ -147,7 +150,7 @@ class Stream:
 
     def _take(self, data: bytes, now: float) -> None:
         """One read on its way: body bytes, whole frames, the caller's socket."""
-        decoder, flow = self._source.decoder, self._flow
+        decoder, flow = self.source.decoder, self._flow
         out = flow.feed(decoder.feed(data))
         if decoder.ended and flow.ends_with_its_body:  # complete with its last byte: the slot must be free before that
             verdict = flow.verdict(body_ended=True)
@@ -195,7 +198,7 @@ class Stream:
         if self.sink.pending:
             self.due = self._next_due(now)
             if self._waiter is not None:
-                self._source.pause()
+                self.source.pause()
 
     def _next_due(self, now: float) -> float:
         bounds = self._bounds
@@ -206,21 +209,19 @@ class Stream:
 
     def _watch(self) -> None:
         self._waiter = Waiter()
-        self._departure = Departure(self.sink.wire.sock.fileno(), self._sweep, self._gone)
-        self._source.watch(self._readable)
+        self.sink.attend(self._sweep)
+        self.source.watch(self._readable)
         self.due = self._next_due(time.monotonic())
         if self.sink.pending:
             self.sink.watch()
-            self._source.pause()
+            self.source.pause()
         self._sweep.add(self)
 
     def _unwatch(self) -> None:
         """Before any descriptor closes: libev would go on with whoever gets its number next."""
-        self._source.stop()
+        self.source.stop()
         self.sink.stop()
         self._sweep.discard(self)
-        if self._departure is not None:
-            self._departure.stop()
 
     def _end(self, ending: Ending) -> None:
         """The first ending counts. Wakes the greenlet, which does all that may wait."""

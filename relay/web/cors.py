@@ -28,6 +28,8 @@ EXPOSED_HEADERS = (
     "retry-after-ms",
     "x-should-retry",
     "Relay-Error-Source",
+    "Relay-Stream-Id",
+    "Relay-Stream-Url",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",

@@ -50,6 +50,7 @@ class Incoming:
         self.streams = route.always_streams
         self.body: Any = None
         self.hides_usage = False
+        self.stream_id = ""  # of the stream that is kept, if it is
         self.caller: Caller | None = None
         self.model: str | None = None
         self.presence: Any = None

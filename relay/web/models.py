@@ -6,7 +6,7 @@ import flask
 import msgspec
 
 from relay.core.errors import RelayError
-from relay.exchange import open_exchange
+from relay.exchange import enter, open_exchange
 from relay.web.answer import Answer
 from relay.web.current import current_relay
 from relay.web.incoming import Incoming
@@ -26,7 +26,7 @@ def head_of_models(incoming: Incoming) -> flask.Response:
 def permitted_models(incoming: Incoming, models: tuple[str, ...]) -> flask.Response:
     """The upstream's list with only `models` in it. Raises RelayError upstream_bad_response."""
     relay = current_relay()
-    flask.g.exchange = exchange = open_exchange(relay, incoming)
+    flask.g.exchange = exchange = open_exchange(relay, enter(relay, incoming), incoming)
     if exchange.upstream.status != 200:
         return Answer(relay.pump, exchange, incoming.presence)
     try:

@@ -10,7 +10,7 @@ import flask
 from relay.core.credentials import KeyRevoked
 from relay.core.errors import RelayError
 from relay.core.routes import MODELS, ROUTES, Route
-from relay.exchange import open_exchange
+from relay.exchange import enter, open_exchange
 from relay.pump.departure import CallerGone
 from relay.pump.takeover import Wire
 from relay.web.answer import Answer, Gone, OpenedError
@@ -19,6 +19,7 @@ from relay.web.errors import frame
 from relay.web.events import EVENT_STREAM_HEADERS
 from relay.web.incoming import Incoming, refuse_key_in_query
 from relay.web.models import head_of_models, permitted_models
+from relay.web.resumable import is_resumable, resumable
 
 TOO_MANY_REQUESTS = 429
 
@@ -63,7 +64,10 @@ def answer(incoming: Incoming) -> flask.Response:
 def relayed(incoming: Incoming) -> flask.Response:
     """The upstream's answer as it comes."""
     relay = current_relay()
-    flask.g.exchange = open_exchange(relay, incoming)
+    caller = enter(relay, incoming)
+    if is_resumable(incoming, caller):
+        return resumable(incoming, caller)
+    flask.g.exchange = open_exchange(relay, caller, incoming)
     return Answer(relay.pump, flask.g.exchange, incoming.presence)
 
 

@@ -68,8 +68,8 @@ def test_plain_connections_hold_nothing_back(stage: Make) -> None:
     caller = made.caller()
     made.begin(caller)
     [stream] = made.pump.live
-    assert isinstance(stream._source, Source)
-    assert not stream._source.has_more
+    assert isinstance(stream.source, Source)
+    assert not stream.source.has_more
 
 
 def test_a_connection_over_tls_serves_the_next_request(stage: Make, tls: Tls) -> None:

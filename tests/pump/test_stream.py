@@ -70,7 +70,7 @@ def test_no_watcher_is_active_when_the_exchange_closes(streaming: Streaming) -> 
 
 
 def watchers_of(stream: Any) -> tuple[Any, ...]:
-    return stream._source._io, stream._departure._io, stream.sink._io
+    return stream.source._io, stream.sink._departure._io, stream.sink._io
 
 
 def test_a_body_that_came_with_its_head_is_never_watched(

@@ -65,8 +65,8 @@ def test_reading_resumes_the_moment_the_caller_took_all(narrow: Streaming, monke
     stage, caller, upstream = narrow()
     stream, _ = block(stage, upstream)
     calls = []
-    read = stream._source.read
-    monkeypatch.setattr(type(stream._source), "read", lambda source: calls.append(stream.sink.pending) or read())
+    read = stream.source.read
+    monkeypatch.setattr(type(stream.source), "read", lambda source: calls.append(stream.sink.pending) or read())
     stream.sink.pending = b""
     stream._drained()
     assert calls[0] == b""
@@ -193,7 +193,7 @@ def test_the_idle_time_starts_anew_although_the_upstream_is_silent(narrow: Strea
     upstream.say(*[KIB] * 45)
     [stream] = stage.pump.live
     until(lambda: stream.sink.pending)
-    assert stream._source.read() is None, "all that was said has been read"
+    assert stream.source.read() is None, "all that was said has been read"
     gevent.sleep(0.5)
     caller.until(KIB * 44)
     drained_at = time.monotonic()

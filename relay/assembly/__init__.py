@@ -8,32 +8,29 @@ from typing import Any
 from config.settings import Settings
 from relay.accounting import Accountant
 from relay.admission import Gate
+from relay.assembly import parts
+from relay.assembly.flows import flow_for
 from relay.authentication import CACHE_SECONDS, Authenticator, RevocationWatch
 from relay.bookkeeping import TURN_SECONDS, Bookkeeper
 from relay.capacity import MEASURE_SECONDS, Capacity
 from relay.connections.connections import Connections
 from relay.core.errors import RelayError
 from relay.core.flow import Flow
-from relay.core.head import is_event_stream
-from relay.core.plain_flow import PlainFlow, WrappedFlow
-from relay.core.routes import ROUTES
-from relay.core.scrub import Scrubber
-from relay.core.sse_flow import SseFlow
 from relay.core.targets import Routing, Target
-from relay.core.usage import is_usage_only
-from relay.demo.server import DemoUpstream
 from relay.lifecycle import Lifecycle
 from relay.logs import Log
 from relay.loop import Loop, WriterThread
 from relay.metrics import Metrics
 from relay.probe import Probe
 from relay.pump.pump import Pump
-from relay.pump.stream import Bounds
-from relay.pump.sweep import NEVER, Sweep
+from relay.pump.sweep import Sweep
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.ledger import Ledger
+from relay.stores.secret import open_secret
 from relay.stores.shared import TEND_SECONDS, Limits, open_limits
+from relay.stores.streams import MemoryStreams
+from relay.streams.streams import LOOK_SECONDS, Streams
 from relay.upstream.connections import POOLED_SECONDS_MAX
 from relay.upstream.upstreams import Upstreams
 
@@ -51,6 +48,7 @@ class Relay:
     """The rooms of one worker process."""
 
     settings: Settings
+    secret: bytes
     authenticator: Authenticator
     targets: list[Target]
     routing: Routing
@@ -68,6 +66,7 @@ class Relay:
     loop: Loop
     connections: Connections
     capacity: Capacity
+    streams: Streams
     lifecycle: Lifecycle
     start: Callable[[], None]
 
@@ -94,14 +93,7 @@ class Relay:
 
     def flow_for(self, request: Any, upstream: Any) -> Flow:
         """Return what the answer's body means."""
-        scrubber = Scrubber(upstream.target.api_key)
-        if is_event_stream(upstream.content_type):
-            hidden = (is_usage_only,) if request.hides_usage else ()
-            return SseFlow(request.route.dialect, scrubber, self.settings.stream.frame_bytes_max, *hidden)
-        if request.presence.wire is not None:
-            return WrappedFlow(request.route.dialect, scrubber, upstream.status)
-        is_json = "json" in upstream.content_type
-        return PlainFlow(scrubber, bytearray() if is_json else None)
+        return flow_for(request, upstream, self.settings.stream.frame_bytes_max)
 
     def body_deadline(self, spent_seconds: float) -> AbstractContextManager[object]:
         """What is left of the time in which a request's body must be there."""
@@ -118,10 +110,10 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     loop = Loop(log.failure)
     database = open_database(settings.stores.database_url, loop.in_thread)
     keys = KeyStore(database)
-    targets = _targets(settings)
-    upstreams = _upstreams(settings, targets)
-    pump = Pump(_bounds(settings), settings.stream.early_open_seconds, Sweep(log.failure))
-    probe = Probe(_question(settings, targets, upstreams), settings.health.probe_seconds)
+    targets = parts.targets(settings)
+    upstreams = parts.upstreams(settings, targets)
+    pump = Pump(parts.bounds(settings), settings.stream.early_open_seconds, Sweep(log.failure))
+    probe = Probe(parts.question(settings, targets, upstreams), settings.health.probe_seconds)
     watch = RevocationWatch(keys, pump.keys_in_use, pump.revoke)
 
     limits = open_limits(
@@ -129,9 +121,11 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     )
     ledger = Ledger(database)
     bookkeeper = Bookkeeper(ledger.write, log.failure)
-    metrics = Metrics([route.path for route in ROUTES], settings.models.prices, settings.server.workers)
+    metrics = Metrics((), settings.models.prices, settings.server.workers)
     connections = Connections(settings.server.connections_per_worker)
     capacity = Capacity(lambda: connections.is_full, pump.shed, settings.server.memory_bytes_max)
+    store = MemoryStreams(parts.keeping(settings))
+    streams = Streams(store, pump, settings.resume.detach_seconds, log.failure)
     times = settings.server.lame_duck_seconds, settings.server.drain_seconds
     lifecycle = Lifecycle(pump, connections, *times, reload)
     metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(connections.busy))
@@ -150,17 +144,20 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(POOLED_SECONDS_MAX, "connections", upstreams.drop_stale)
         loop.every(MEASURE_SECONDS, "capacity", capacity.look)
         loop.every(MEASURE_SECONDS, "room", connections.make_room)
+        loop.every(LOOK_SECONDS, "streams", streams.look)
+        loop.every(TEND_SECONDS, "streams", store.tend)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
     return Relay(
         settings=settings,
-        authenticator=_authenticator(settings, keys, limits),
+        secret=open_secret(settings.auth.token_secret, settings.stores.database_url),
+        authenticator=parts.authenticator(settings, keys, limits),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
         gate=Gate(limits.slots, limits.rates),
         limits=limits,
         upstreams=upstreams,
-        accountant=_accountant(settings, log, bookkeeper, metrics),
+        accountant=parts.accountant(settings, log, bookkeeper, metrics),
         keys=keys,
         ledger=ledger,
         metrics=metrics,
@@ -171,6 +168,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop=loop,
         connections=connections,
         capacity=capacity,
+        streams=streams,
         lifecycle=lifecycle,
         start=start,
     )
@@ -181,20 +179,22 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
 
     What a process decides once (address, workers, stores, drain times) keeps its old value until a restart.
     """
-    targets = _targets(settings) if not (settings.uses_demo and relay.settings.uses_demo) else relay.targets
+    targets = parts.targets(settings) if not (settings.uses_demo and relay.settings.uses_demo) else relay.targets
     relay.upstreams.aim(targets, settings.stream.connect_seconds_max, settings.stream.first_byte_seconds_max)
-    relay.pump.bound(_bounds(settings), settings.stream.early_open_seconds)
+    relay.pump.bound(parts.bounds(settings), settings.stream.early_open_seconds)
     relay.limits.fall_back(settings.limits.on_store_error)
     relay.metrics.know_models(settings.models.prices)
+    relay.streams.detach_seconds = settings.resume.detach_seconds
+    relay.streams.keep(parts.keeping(settings))
     relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
-    relay.probe.ask = _question(settings, targets, relay.upstreams)
+    relay.probe.ask = parts.question(settings, targets, relay.upstreams)
     return replace(
         relay,
         settings=settings,
-        authenticator=_authenticator(settings, relay.keys, relay.limits),
+        authenticator=parts.authenticator(settings, relay.keys, relay.limits),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
-        accountant=_accountant(settings, relay.log, relay.bookkeeper, relay.metrics),
+        accountant=parts.accountant(settings, relay.log, relay.bookkeeper, relay.metrics),
     )
 
 
@@ -203,45 +203,3 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
     fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
     fixed += [] if old.stores == new.stores else ["stores"]
     return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]
-
-
-def _authenticator(settings: Settings, keys: KeyStore, limits: Limits) -> Authenticator:
-    return Authenticator(keys, limits.rates, settings.auth.failures_per_minute)
-
-
-def _accountant(settings: Settings, log: Log, bookkeeper: Bookkeeper, metrics: Metrics) -> Accountant:
-    return Accountant(log.write, log.failure, settings.models.prices, bookkeeper.enter, metrics.observe)
-
-
-def _question(settings: Settings, targets: list[Target], upstreams: Upstreams) -> Callable[[], None]:
-    return lambda: upstreams.probe(targets[0], settings.health.probe_path)
-
-
-def _targets(settings: Settings) -> list[Target]:
-    if settings.uses_demo:
-        demo = DemoUpstream()
-        demo.start()
-        return [Target("demo", demo.base_url, "")]
-    return [
-        Target(u.name, u.base_url, u.api_key, u.auth, tuple(u.forward_headers), u.ca_file) for u in settings.upstreams
-    ]
-
-
-def _upstreams(settings: Settings, targets: list[Target]) -> Upstreams:
-    return Upstreams(
-        targets,
-        connect_seconds_max=settings.stream.connect_seconds_max,
-        first_byte_seconds_max=settings.stream.first_byte_seconds_max,
-        connections_max=settings.server.connections_per_worker,
-    )
-
-
-def _bounds(settings: Settings) -> Bounds:
-    stream = settings.stream
-    return Bounds(
-        heartbeat_seconds=stream.heartbeat_seconds or NEVER,
-        idle_seconds_max=stream.idle_seconds_max,
-        total_seconds_max=stream.total_seconds_max,
-        slow_reader_seconds_max=stream.slow_reader_seconds_max,
-        pending_bytes_max=stream.pending_bytes_max,
-    )

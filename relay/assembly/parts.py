@@ -1,0 +1,65 @@
+"""The rooms whose making takes more than a line: what each is given of the settings."""
+
+from collections.abc import Callable
+
+from config.settings import Settings
+from relay.accounting import Accountant
+from relay.authentication import Authenticator
+from relay.bookkeeping import Bookkeeper
+from relay.core.targets import Target
+from relay.demo.server import DemoUpstream
+from relay.logs import Log
+from relay.metrics import Metrics
+from relay.pump.stream import Bounds
+from relay.pump.sweep import NEVER
+from relay.stores.keys import KeyStore
+from relay.stores.shared import Limits
+from relay.stores.streams import Keeping
+from relay.upstream.upstreams import Upstreams
+
+
+def authenticator(settings: Settings, keys: KeyStore, limits: Limits) -> Authenticator:
+    return Authenticator(keys, limits.rates, settings.auth.failures_per_minute)
+
+
+def accountant(settings: Settings, log: Log, bookkeeper: Bookkeeper, metrics: Metrics) -> Accountant:
+    return Accountant(log.write, log.failure, settings.models.prices, bookkeeper.enter, metrics.observe)
+
+
+def question(settings: Settings, targets: list[Target], upstreams: Upstreams) -> Callable[[], None]:
+    return lambda: upstreams.probe(targets[0], settings.health.probe_path)
+
+
+def targets(settings: Settings) -> list[Target]:
+    if settings.uses_demo:
+        demo = DemoUpstream()
+        demo.start()
+        return [Target("demo", demo.base_url, "")]
+    return [
+        Target(u.name, u.base_url, u.api_key, u.auth, tuple(u.forward_headers), u.ca_file) for u in settings.upstreams
+    ]
+
+
+def upstreams(settings: Settings, targets: list[Target]) -> Upstreams:
+    return Upstreams(
+        targets,
+        connect_seconds_max=settings.stream.connect_seconds_max,
+        first_byte_seconds_max=settings.stream.first_byte_seconds_max,
+        connections_max=settings.server.connections_per_worker,
+    )
+
+
+def bounds(settings: Settings) -> Bounds:
+    stream = settings.stream
+    return Bounds(
+        heartbeat_seconds=stream.heartbeat_seconds or NEVER,
+        idle_seconds_max=stream.idle_seconds_max,
+        total_seconds_max=stream.total_seconds_max,
+        slow_reader_seconds_max=stream.slow_reader_seconds_max,
+        pending_bytes_max=stream.pending_bytes_max,
+    )
+
+
+def keeping(settings: Settings) -> Keeping:
+    resume = settings.resume
+    return Keeping(resume.keep_seconds, resume.stream_bytes_max, resume.process_bytes_max)

@@ -1,0 +1,109 @@
+"""The making of one resumable stream: a greenlet of its own walks the corridor and pumps the answer into a log."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from relay.core.dialects import Dialect
+from relay.core.errors import RelayError
+from relay.core.flow import Ending
+from relay.core.kept import Head, Kept, Outcome
+from relay.core.numbered_flow import numbered_error
+
+
+class Cancelled(Exception):
+    """Somebody who may do so wants it to end."""
+
+
+class Work(Protocol):
+    """What a stream is made of. `detach`: "finish" where it is made to its end without any reader."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    @property
+    def detach(self) -> str: ...
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def open(self, presence: Any, stream_id: str) -> Any:
+        """Walk the corridor as far as the upstream's answer; return the exchange. Raises RelayError."""
+
+    def head_of(self, upstream: Any) -> Head:
+        """What callers are answered."""
+
+    def empty_head(self) -> Head:
+        """The same, where the upstream has not answered and will not."""
+
+    def refused(self, error: RelayError) -> None:
+        """It never began."""
+
+
+class Pump(Protocol):
+    """What a production needs of the pump."""
+
+    def unattended(self, key_id: str) -> Any: ...
+
+    def produce(self, exchange: Any, kept: Kept, begun: Callable[[Any], None]) -> Ending: ...
+
+
+class Production:
+    """One stream in the making. `unattended_since`: when its last reader left (monotonic seconds), None while one is
+    there.
+    """
+
+    def __init__(self, kept: Kept, work: Work, pump: Pump) -> None:
+        self.kept, self.work, self._pump = kept, work, pump
+        self._presence = pump.unattended(work.key_id)
+        self._stream: Any = None
+        self.unattended_since: float | None = None
+
+    def run(self) -> None:
+        """Make it. Whatever happens, those who wait are told."""
+        try:
+            exchange = self.work.open(self._presence, self.kept.subject.id)
+        except Cancelled:
+            self._end_unbegun()
+        except RelayError as error:
+            self.work.refused(error)
+            self.kept.refuse(error)
+        except BaseException:
+            self.kept.refuse(RelayError("internal_error", "The relay failed."))
+            raise
+        else:
+            self._pump_into_log(exchange)
+
+    def cancel(self, end: str) -> None:
+        """End it from another greenlet; `end`: the log line's word. Idempotent."""
+        if self._stream is not None:
+            self._stream.cut(end, "cancelled")
+        else:
+            self._presence.interrupt_soon(Cancelled())
+
+    def _pump_into_log(self, exchange: Any) -> None:
+        kept, ending = self.kept, Ending("drained")
+        try:
+            kept.open(self.work.head_of(exchange.upstream))
+            ending = self._pump.produce(exchange, kept, self._begun)
+            if ending.last:
+                kept.append(ending.last, exchange.flow.last_seq)
+        finally:
+            kept.end(outcome_of(ending, exchange.flow))
+
+    def _begun(self, stream: Any) -> None:
+        self._stream = stream
+
+    def _end_unbegun(self) -> None:
+        """Cancelled before the upstream answered: a stream with nothing in it but the reason."""
+        self.work.refused(RelayError("client_gone", "The stream was cancelled."))
+        self.kept.open(self.work.empty_head())
+        self.kept.append(numbered_error(self.kept.subject.id, 1, self.work.dialect, "cancelled"), 1)
+        self.kept.end(Outcome("cancelled", whole=False, error="cancelled"))
+
+
+def outcome_of(ending: Ending, flow: Any) -> Outcome:
+    """How a stream ended, for those who ask later."""
+    if ending.whole:
+        return Outcome("done", whole=True, usage=flow.usage)
+    status = "cancelled" if ending.end in ("cancelled", "client_gone") else "failed"
+    return Outcome(status, whole=False, error=ending.code or ending.end, usage=flow.usage)
