@@ -6,7 +6,7 @@ from operator import ge, le
 
 from bench.figures import FLOOR, Figures, Spread, spread
 
-RELAY, WITH_REDIS, NAIVE = "relay", "relay-redis", "naive"
+RELAY, WITH_REDIS, KEPT, NAIVE = "relay", "relay-redis", "relay-kept", "naive"
 GROWTH_MAX = 1.2
 FLOOR_REACHED = 0.8  # of what the load side can drive without a peer: it is then the load side that limits
 
@@ -91,4 +91,6 @@ GOALS = (
     Goal("time to the first frame added, p50 (S2)", "µs", 1500, 600, _value("S2", "added_ttft_p50_us")),
     Goal("CPU per request with Redis (S3j)", "× without", 1.5, 1.5, _with_redis("S3j")),
     Goal("CPU per request with Redis (S3s)", "× without", 1.5, 1.5, _with_redis("S3s")),
+    Goal("CPU per frame, streams kept (S1)", "× without", 1.5, 1.5, _ratio("S1", "cpu_per_frame_us", KEPT, RELAY)),
+    Goal("CPU per frame, streams kept (S2)", "× without", 1.5, 1.5, _ratio("S2", "cpu_per_frame_us", KEPT, RELAY)),
 )  # fmt: skip

@@ -16,6 +16,8 @@ CONNECTIONS = 20_000
 # Nothing is switched off; limits are counted for each request, but out of the way.
 POLICY = ("--rpm", "1000000", "--concurrent", "20000", "--tpm", "1000000000000")
 
+NOTHING: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True)
 class Site:
@@ -96,16 +98,30 @@ def start_naive(site: Site) -> Running:
 
 
 def start_relay(site: Site) -> Running:
-    return _start_relay("relay", site, {})
+    return _start_relay("relay", site)
 
 
 def start_relay_redis(site: Site) -> Running:
+    return _with_redis("relay-redis", site)
+
+
+def start_relay_kept(site: Site) -> Running:
+    """Every stream can be resumed: it is kept in the worker's memory."""
+    return _start_relay("relay-kept", site, more_policy=("--resume",))
+
+
+def start_relay_kept_redis(site: Site) -> Running:
+    """Every stream can be resumed by any worker: it is kept in Redis too."""
+    return _with_redis("relay-kept-redis", site, more_policy=("--resume",))
+
+
+def _with_redis(name: str, site: Site, more_policy: tuple[str, ...] = ()) -> Running:
     port = free_port()
     options = f"--port {port} --bind 127.0.0.1 --appendonly no --dir {site.directory}"
-    redis = Program("redis", ["redis-server", *options.split(), "--save", ""], site.directory, site.load_core)
+    redis = Program(f"{name}-store", ["redis-server", *options.split(), "--save", ""], site.directory, site.load_core)
     try:
         redis.wait_until(lambda: is_listening(port))
-        return _start_relay("relay-redis", site, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}, (redis,))
+        return _start_relay(name, site, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}, (redis,), more_policy)
     except BaseException:
         redis.stop()
         raise
@@ -117,7 +133,13 @@ def connections_max() -> int:
     return min(CONNECTIONS, (files - 256) // 2)
 
 
-def _start_relay(name: str, site: Site, more: Mapping[str, str], companions: tuple[Program, ...] = ()) -> Running:
+def _start_relay(
+    name: str,
+    site: Site,
+    more: Mapping[str, str] = NOTHING,
+    companions: tuple[Program, ...] = (),
+    more_policy: tuple[str, ...] = (),
+) -> Running:
     port = free_port()
     settings = {
         "PORT": str(port),
@@ -130,7 +152,7 @@ def _start_relay(name: str, site: Site, more: Mapping[str, str], companions: tup
         **more,
     }
     (site.directory / f"{name}.db").unlink(missing_ok=True)
-    key = run([sys.executable, "-m", "relay", "keys", "create", "bench", *POLICY], settings).strip()
+    key = run([sys.executable, "-m", "relay", "keys", "create", "bench", *POLICY, *more_policy], settings).strip()
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"]
     program = Program(name, command, site.directory, site.peer_core, settings)
     program.wait_until(lambda: ask_status(port, "GET", "/health/live", {}) == 200)
@@ -143,4 +165,9 @@ OURS: dict[str, Start] = {
     "naive": start_naive,
     "relay": start_relay,
     "relay-redis": start_relay_redis,
+}
+# What it costs that streams can be resumed, beside the same relay without.
+KEPT: dict[str, Start] = {
+    "relay-kept": start_relay_kept,
+    "relay-kept-redis": start_relay_kept_redis,
 }

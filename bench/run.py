@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.figures import FLOOR, Figures
 from bench.gateways import OPTIONAL
 from bench.load_side import LoadSide, build
-from bench.peers import OURS, Start
+from bench.peers import KEPT, OURS, Start
 from bench.plot import plot
 from bench.programs import ROOT, BenchError
 from bench.report import faulty, report
@@ -28,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parse(words)
     _raise_descriptor_limit()
     try:
-        samples, peers = measure(options, {**OURS, **OPTIONAL})
+        samples, peers = measure(options, {**OURS, **KEPT, **OPTIONAL})
     except BenchError as error:
         print(error, file=sys.stderr)
         return 2
@@ -97,9 +97,10 @@ def _brief(sample: Sample) -> str:
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    known = [*OURS, *KEPT, *OPTIONAL]
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default="ours", help=f"ours, all, or some of: {', '.join([*OURS, *OPTIONAL])}")
+    parser.add_argument("--peers", default="ours", help=f"ours, kept, all, or some of: {', '.join(known)}")
     parser.add_argument("--scenarios", default="", help=f"some of: {', '.join(SIZES['full'])}; default: all")
     parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="tiny counts")
     parser.add_argument("--folder", type=_folder, default=OUTPUT, help="for programs, logs and results")
@@ -108,7 +109,8 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peer-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=max(os.sched_getaffinity(0)))
     options = parser.parse_args(words)
-    options.peers = _chosen(parser, options.peers, {"ours": [*OURS], "all": [*OURS, *OPTIONAL]}, [*OURS, *OPTIONAL])
+    sets = {"ours": [*OURS], "kept": ["relay", *KEPT], "all": known}
+    options.peers = _chosen(parser, options.peers, sets, known)
     options.scenarios = _chosen(parser, options.scenarios, {"": [*SIZES["full"]]}, [*SIZES["full"]])
     return options
 

@@ -84,6 +84,7 @@ class Kept:
     keeper: Keeper
     log: FrameLog
     is_ours: bool = True
+    is_forgotten: bool = False
     head: Head | None = None
     refusal: RelayError | None = None
     outcome: Outcome | None = None
@@ -120,6 +121,7 @@ class Kept:
         self.refusal = error
         self.keeper.ended(self)
         self._tell_head()
+        self._clear_where_done()
 
     def append(self, data: bytes, last_seq: int) -> None:
         """Keep frames and wake the readers."""
@@ -137,6 +139,7 @@ class Kept:
         for reader in tuple(self.readers):
             reader.advance()
         self._tell_head()
+        self._clear_where_done()
 
     def evict(self) -> None:
         """Forget what no reader needs, until the rest fits."""
@@ -151,6 +154,12 @@ class Kept:
         """Forget `reader`; what only it needed may go."""
         self.readers.discard(reader)
         self.taken()
+        self._clear_where_done()
+
+    def forget(self) -> None:
+        """Nobody can find it any more: what is kept goes with its last reader."""
+        self.is_forgotten = True
+        self._clear_where_done()
 
     def taken(self) -> None:
         """A reader took something: a producer that waited for room may go on."""
@@ -158,6 +167,10 @@ class Kept:
             self.evict()
         if self.room is not None and not self.is_full:
             self.room()
+
+    def _clear_where_done(self) -> None:
+        if self.is_forgotten and not self.readers and (self.outcome or self.refusal):
+            self.log.clear()
 
     def _tell_head(self) -> None:
         told, self.on_head = self.on_head, []

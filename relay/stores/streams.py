@@ -79,8 +79,8 @@ class MemoryStreams:
         """Forget it."""
         self.unclaim(kept)
         self._ended.pop(kept.subject.id, None)
-        if self._kept.pop(kept.subject.id, None) is not None and not kept.readers:
-            kept.log.clear()
+        if self._kept.pop(kept.subject.id, None) is not None:
+            kept.forget()
 
     def tend(self) -> None:
         """Forget what was kept long enough; called every second."""
