@@ -35,7 +35,7 @@ def test_a_new_key_is_found_by_its_digest_with_its_whole_policy(store: KeyStore)
     assert (record.prefix, record.last4) == (secret[:7], secret[-4:])
 
 
-@pytest.mark.parametrize("guess", [digest(mint_key()), "", "' OR '1'='1", "%", "ü"])
+@pytest.mark.parametrize("guess", [digest("rk_unknown"), "", "' OR '1'='1", "%", "ü"])
 def test_an_unknown_digest_is_nobodys(store: KeyStore, guess: str) -> None:
     store.create("web", KeyPolicy())
     assert store.find(guess, NOW) is None
