@@ -20,6 +20,10 @@ class _Text(msgspec.Struct):
     text: object = None
 
 
+class _Item(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw()
+
+
 class _Answer(msgspec.Struct):
     """Raw members: one of another type must not hide the others."""
 
@@ -27,12 +31,14 @@ class _Answer(msgspec.Struct):
     choices: msgspec.Raw = msgspec.Raw()
     delta: msgspec.Raw = msgspec.Raw()
     content: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()
 
 
 _answer = msgspec.json.Decoder(_Answer)
 _choices = msgspec.json.Decoder(list[_Choice])
 _text = msgspec.json.Decoder(_Text)
 _texts = msgspec.json.Decoder(list[_Text])
+_items = msgspec.json.Decoder(list[_Item])
 _plain = msgspec.json.Decoder(str)
 
 
@@ -60,7 +66,12 @@ def text_in(data: bytes) -> str:
     if answer.type == "content_block_delta":
         delta = read(_text, bytes(answer.delta))
         return _if_text(delta.text) if delta else ""
-    blocks = read(_texts, bytes(answer.content))
+    items = read(_items, bytes(answer.output)) or ()
+    return _of_blocks(answer.content) + "".join(_of_blocks(item.content) for item in items)
+
+
+def _of_blocks(content: msgspec.Raw) -> str:
+    blocks = read(_texts, bytes(content))
     return "".join(_if_text(block.text) for block in blocks or ())
 
 
