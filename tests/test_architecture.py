@@ -23,6 +23,7 @@ TESTED_BY = {
     "relay/demo/script.py": "tests/demo/test_answers.py",
     "relay/demo/tally.py": "tests/demo/test_connection.py",
     "relay/demo/faults/*.py": "tests/demo/test_faults.py",
+    "relay/pump/outlet.py": "tests/pump/test_log_outlet.py",
 }
 
 
