@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import gevent
+
 from relay.core.kept import Kept
 from relay.pump.sweep import NEVER, Sweep
 
@@ -41,7 +43,7 @@ class LogOutlet:
 
     def watch(self) -> None:
         """Have it said when there is room."""
-        self._kept.room = self._drained
+        self._kept.room = self._make_room
 
     def attend(self, sweep: Sweep) -> None:
         """There is no caller here who could leave."""
@@ -50,7 +52,11 @@ class LogOutlet:
         """Nothing is watched any more."""
         self._kept.room = None
 
+    def _make_room(self) -> None:
+        """Whichever greenlet made it: reading on may end the stream, and only the loop may wake who waits for that."""
+        self._kept.room = None
+        gevent.get_hub().loop.run_callback(self._drained)
+
     def _drained(self) -> None:
         self.pending = b""
-        self._kept.room = None
         self._on_drained()
