@@ -98,6 +98,11 @@ class Chunked:
         return self.ended
 
     def feed(self, data: bytes) -> bytes:
+        if self._state == "size" and not self._line:  # one whole chunk, the usual read of a stream, is told by its ends
+            size_ends = data.find(b"\r\n", 0, PLAIN_DIGITS_MAX + 2)
+            size = len(data) - size_ends - 4
+            if size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\r\n"):
+                return data[size_ends + 2 : -2]
         out: list[bytes] = []
         try:
             self._decode(data, out)

@@ -57,7 +57,7 @@ class FrameParser:
         """Return the frames that `data` completes, each ending in one blank line; `frames_in` takes them apart."""
         if self.overflowed:
             return b""
-        if self._lines.after_cr or b"\r" in data:
+        if self._lines.after_cr or data.find(b"\r") >= 0:
             data = self._lines.feed(data)
         if not self._started:
             data = self._without_bom(data)
@@ -70,7 +70,10 @@ class FrameParser:
         if last + 2 < len(data):
             self._keep(data[last + 2 :])
             data = data[: last + 2]
-        return data if self._is_clean(data) else self._cleaned(data)
+        # Surely each within its bound, and nothing but a blank line between them?
+        if len(data) <= self._bytes_max and data.find(b"\n\n\n") < 0 and data[:1] != b"\n":
+            return data
+        return self._cleaned(data)
 
     def _without_bom(self, data: bytes) -> bytes:
         """One leading BOM is not part of the stream; it may arrive one byte at a time."""
@@ -94,10 +97,6 @@ class FrameParser:
         self._partial.clear()
         self._searched = 0
         return whole
-
-    def _is_clean(self, frames: bytes) -> bool:
-        """Whether each is surely within its bound, and nothing but a blank line stands between them."""
-        return len(frames) <= self._bytes_max and b"\n\n\n" not in frames and frames[:1] != b"\n"
 
     def _cleaned(self, frames: bytes) -> bytes:
         clean = []

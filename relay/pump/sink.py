@@ -19,7 +19,7 @@ class Sink:
     `pending`: bytes not taken yet; meanwhile nothing more may be read for it.
     """
 
-    __slots__ = ("_departure", "_io", "_on_drained", "_on_gone", "_raw", "pending", "taken_at", "wire", "wrote_at")
+    __slots__ = ("_departure", "_io", "_on_drained", "_on_gone", "_raw_send", "pending", "taken_at", "wire", "wrote_at")
 
     def __init__(self, wire: Wire, on_drained: Callable[[], None], on_gone: Callable[[], None]) -> None:
         self.wire = wire
@@ -29,7 +29,7 @@ class Sink:
         self.pending = b""
         self.wrote_at = self.taken_at = time.monotonic()
         wire.sock.settimeout(0.0)
-        self._raw = raw_socket(wire.sock)
+        self._raw_send = raw_socket(wire.sock).send
 
     def write(self, data: bytes, now: float) -> None:
         """Send `data`, or as much as goes. Raises CallerGone."""
@@ -59,7 +59,7 @@ class Sink:
 
     def _send(self, data: bytes) -> int:
         try:
-            return self._raw.send(data)  # type: ignore[no-any-return]
+            return self._raw_send(data)  # type: ignore[no-any-return]
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -34,11 +34,14 @@ class Answer(Protocol):
 
 
 class Source:
-    """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first."""
+    """Non-blocking reads from an upstream's body. `buffered`: body bytes that came with the head; feed them first.
+
+    `is_tls`: only then there can be more to read than the socket announces.
+    """
 
     __slots__ = (
-        "_answer", "_io", "_is_tls", "_on_readable", "_raw", "_read_bytes_max", "_sock",
-        "buffered", "decoder",
+        "_answer", "_io", "_on_readable", "_read_bytes_max", "_recv", "_sock",
+        "buffered", "decoder", "is_tls",
     )  # fmt: skip
 
     def __init__(self, answer: Answer, read_bytes_max: int = READ_BYTES_MAX) -> None:
@@ -47,7 +50,7 @@ class Source:
         self.decoder, self.buffered = answer.decoder, answer.buffered
         self._sock = answer.sock
         self._sock.settimeout(0.0)
-        self._is_tls, self._raw = isinstance(self._sock, ssl.SSLSocket), raw_socket(self._sock)
+        self.is_tls, self._recv = isinstance(self._sock, ssl.SSLSocket), raw_socket(self._sock).recv
         self._io: Any = None
         self._on_readable: Callable[[], None] = lambda: None
 
@@ -82,10 +85,10 @@ class Source:
 
     def read(self) -> bytes | None:
         """Return bytes, b"" at the end of the connection, or None when there is nothing now. Raises OSError."""
-        if self._is_tls:
+        if self.is_tls:
             return self._read_tls()
         try:
-            return self._raw.recv(self._read_bytes_max)  # type: ignore[no-any-return]
+            return self._recv(self._read_bytes_max)  # type: ignore[no-any-return]
         except BlockingIOError:
             return None
 
@@ -108,7 +111,7 @@ class Source:
     @property
     def has_more(self) -> bool:
         """TLS holds decrypted bytes that no event will announce."""
-        return self._is_tls and self._sock.pending() > 0
+        return self.is_tls and self._sock.pending() > 0
 
     @property
     def is_reusable(self) -> bool:

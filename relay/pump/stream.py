@@ -102,19 +102,23 @@ class Stream:
         if self.source.has_more:
             self._readable()
 
-    @guarded
     def _readable(self) -> None:
-        while self.ending is None and not self.sink.pending:
-            data = self.source.read()
-            if data is None:
-                return
-            self._read_at = time.monotonic()
-            if data:
-                self._take(data, self._read_at)
-            else:
-                self._end(self._flow.verdict(body_ended=self.source.decoder.at_eof()))
-            if self.ending is not None or not self.source.has_more:
-                return
+        """For every read there is; guarded like the others, but without one call more a frame."""
+        source = self.source
+        try:
+            while self.ending is None and not self.sink.pending:
+                data = source.read()
+                if data is None:
+                    return
+                self._read_at = now = time.monotonic()
+                if data:
+                    self._take(data, now)
+                else:
+                    self._end(self._flow.verdict(body_ended=source.decoder.at_eof()))
+                if not (source.is_tls and source.has_more):
+                    return
+        except BaseException as error:
+            self._fail(error)
 
     @guarded
     def _drained(self) -> None:
@@ -141,7 +145,9 @@ class Stream:
         elif now - self._read_at >= self._bounds.idle_seconds_max:
             self._end(self._flow.broken("stall", "upstream_idle_timeout"))
         elif self._flow.ping and now - self.sink.wrote_at >= self._bounds.heartbeat_seconds:
-            self._send(self._flow.ping, now)
+            self.sink.write(self._flow.ping, now)
+            if self.sink.pending:
+                self._block(now)
         if now - self._begun_at >= self._bounds.total_seconds_max:
             self._end(self._flow.broken("deadline", "deadline_exceeded"))
         self.due = self._next_due(now)
@@ -188,17 +194,18 @@ class Stream:
         self._end(self._flow.broken("truncated", "upstream_bad_response"))
 
     def _deliver(self, out: bytes, now: float) -> None:
-        self.first_at = self.first_at or now
+        if not self.first_at:
+            self.first_at = now
         self.bytes_out += len(out)
-        self._send(out, now)
-
-    def _send(self, data: bytes, now: float) -> None:
-        """What the caller does not take blocks the stream: the upstream is not read, the slow reader's time runs."""
-        self.sink.write(data, now)
+        self.sink.write(out, now)
         if self.sink.pending:
-            self.due = self._next_due(now)
-            if self._waiter is not None:
-                self.source.pause()
+            self._block(now)
+
+    def _block(self, now: float) -> None:
+        """The caller does not take all: the upstream is not read, the slow reader's time runs."""
+        self.due = self._next_due(now)
+        if self._waiter is not None:
+            self.source.pause()
 
     def _next_due(self, now: float) -> float:
         bounds = self._bounds

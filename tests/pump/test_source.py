@@ -77,7 +77,7 @@ def test_an_unfinished_record_is_nothing_to_read_yet(take: Take, monkeypatch: py
 
     monkeypatch.setattr(Source, "_sock", Unfinished())
     source = Source.__new__(Source)
-    source._read_bytes_max, source._is_tls = 1000, True
+    source._read_bytes_max, source.is_tls = 1000, True
     assert source.read() is None
 
 
@@ -178,7 +178,7 @@ def test_what_tls_has_decrypted_behind_the_answer_makes_its_connection_useless(t
     source = Source(take(head("Content-Length: 4") + b"body")[0])
     source.decoder.feed(source.buffered)
     assert source.is_reusable
-    source._is_tls, source._sock = True, SimpleNamespace(pending=lambda: 5)
+    source.is_tls, source._sock = True, SimpleNamespace(pending=lambda: 5)
     assert not source.is_reusable
 
 
@@ -205,7 +205,7 @@ def test_a_socket_that_wants_to_write_first_is_read_once_it_could(
     answer, upstream = take()
     source = Source(answer)
     monkeypatch.setattr(Source, "_sock", Rekeyed(source._sock))
-    source._is_tls = True
+    source.is_tls = True
     got = watched(source)
     upstream.send(b"a")
     until(lambda: got == [None, b"a"], 0.5)

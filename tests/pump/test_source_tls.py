@@ -145,7 +145,7 @@ def renewing(stage: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
         upstream = made.upstream.next()
         upstream.send(STREAM_HEAD)
         source = Source(answer.get())
-        source._sock, source._is_tls = Renewing(source._sock), True
+        source._sock, source.is_tls = Renewing(source._sock), True
         yield source
         source.stop()
 
