@@ -41,6 +41,10 @@ class LogOutlet:
             self.pending = _FULL
             self.watch()
 
+    def hold(self, data: bytes) -> None:
+        """Keep the last but one, which followers need not wait for."""
+        self.write(data, time.monotonic())
+
     def watch(self) -> None:
         """Have it said when there is room."""
         self._kept.room = self._make_room

@@ -20,7 +20,7 @@ from relay.pump.sink import Sink
 from relay.pump.source import Answer, Source
 from relay.pump.stream import Bounds, Stream
 from relay.pump.sweep import Sweep
-from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, caller_socket, open_wire
+from relay.pump.takeover import ALREADY_HANDLED, HungUp, Wire, begin_wire, caller_socket, open_wire, raw_socket
 
 # How long an error frame may take to a caller that reads slowly; a whole answer's end has the slow reader's time.
 ERROR_SECONDS_MAX = 5.0
@@ -85,6 +85,10 @@ class Pump:
     def open_wire(self, start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
         """Send a response's head and take its socket over. Raises CallerGone, CallerSlow."""
         return open_wire(start_response, status, headers, self._bounds.slow_reader_seconds_max)
+
+    def begin_wire(self, start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
+        """Take a response's socket over; its head goes with the first bytes."""
+        return begin_wire(start_response, status, headers)
 
     def iterate(self, exchange: Exchange) -> Iteration:
         """Return the exchange's body as an iterable, where there is no socket to take over."""
@@ -192,8 +196,15 @@ class Pump:
         if not data:
             return True
         try:
-            with gevent.Timeout(seconds_max):
-                wire.sock.sendall(data)
+            left = data[raw_socket(wire.sock).send(data) :]  # as a rule all of it goes, and no timer is needed
+        except BlockingIOError:
+            left = data
+        except OSError:
+            return False
+        try:
+            if left:
+                with gevent.Timeout(seconds_max):
+                    wire.sock.sendall(left)
         except (OSError, gevent.Timeout):
             return False
         return True

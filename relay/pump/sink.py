@@ -44,9 +44,18 @@ class Sink:
             self.taken_at = now
             self.watch()
 
+    def hold(self, data: bytes) -> None:
+        """Keep `data` for whoever ends the response, which is now."""
+        self.pending += self.wire.framed(data)
+
     def attend(self, sweep: Sweep) -> None:
-        """From now on see the caller leave."""
+        """From now on see the caller leave. A head that has waited for the first bytes goes before them."""
         self._departure = Departure(self.wire.sock.fileno(), sweep, self._on_gone)
+        if self.wire.head:
+            try:
+                self.write(b"", time.monotonic())
+            except CallerGone:
+                self._on_gone()
 
     def stop(self) -> None:
         """Stop watching; what is pending stays, for whoever ends the response."""

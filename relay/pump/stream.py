@@ -162,7 +162,9 @@ class Stream:
             verdict = flow.verdict(body_ended=True)
             self._end(Ending(verdict.end, out + verdict.last, verdict.whole))
             return
-        if out:
+        if flow.terminal:
+            self._hold(out)
+        elif out:
             self._deliver(out, now)
         if flow.overflowed:
             self._end(flow.broken("oversize", "frame_too_large"))
@@ -200,6 +202,12 @@ class Stream:
         self.sink.write(out, now)
         if self.sink.pending:
             self._block(now)
+
+    def _hold(self, out: bytes) -> None:
+        """What came with the terminal frame leaves with it, in one write."""
+        if out:
+            self.bytes_out += len(out)
+            self.sink.hold(out)
 
     def _block(self, now: float) -> None:
         """The caller does not take all: the upstream is not read, the slow reader's time runs."""

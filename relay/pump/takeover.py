@@ -19,6 +19,7 @@ __all__ = [
     "ALREADY_HANDLED",
     "HungUp",
     "Wire",
+    "begin_wire",
     "caller_socket",
     "hang_up",
     "open_wire",
@@ -35,18 +36,25 @@ class HungUp(StopIteration):
 
 
 class Wire:
-    """The caller's side of an open response: the head is out, the socket is ours until `hang_up` or the last chunk."""
+    """The caller's side of a response that has begun: the socket is ours until `hang_up` or the last chunk.
 
-    __slots__ = ("_response", "chunked", "sock")
+    `head`: the response's, while it has not been sent; it goes before the first bytes, and with them.
+    """
 
-    def __init__(self, response: Any) -> None:
-        self._response = response
+    __slots__ = ("_response", "chunked", "head", "sock")
+
+    def __init__(self, response: Any, head: bytes = b"") -> None:
+        self._response, self.head = response, head
         self.sock: socket.socket = response.sock
         self.chunked: bool = response.chunked
 
     def framed(self, data: bytes) -> bytes:
-        """`data` as the response's transfer coding wants it."""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
+        """`data` as the response's transfer coding wants it, behind the head if that is still here."""
+        if self.chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self.head:
+            data, self.head = self.head + data, b""
+        return data
 
     @property
     def last_chunk(self) -> bytes:
@@ -83,17 +91,42 @@ def raw_socket(sock: Any) -> Any:
     return getattr(sock, "_sock", sock)
 
 
+class _Collected:
+    """Stands where gunicorn expects the caller's socket."""
+
+    data = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data
+
+
+def begin_wire(start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
+    """Have gunicorn validate and frame the head, and take the socket over; the head goes with the first bytes.
+
+    One packet instead of two: the second write, and the second time that the caller is woken, cost more than a frame.
+    """
+    write = start_response(status, list(headers))
+    response = write.__self__
+    sock, response.sock = response.sock, _Collected()
+    try:
+        write(b"")
+        head = response.sock.data
+    finally:
+        response.sock = sock
+    return Wire(response, head)
+
+
 def open_wire(
     start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]], seconds_max: float
 ) -> Wire:
-    """Send the head, validated and framed by gunicorn, and take the socket over. Raises CallerGone, CallerSlow.
+    """The same, and send the head now. Raises CallerGone, CallerSlow.
 
     A caller that reads nothing can have filled its socket with answers to earlier requests: even a head may not fit.
     """
-    write = start_response(status, list(headers))
+    wire = begin_wire(start_response, status, headers)
     try:
         with gevent.Timeout(seconds_max, CallerSlow()):
-            write(b"")
+            wire.sock.sendall(wire.framed(b""))
     except OSError:
         raise CallerGone from None
-    return Wire(write.__self__)
+    return wire

@@ -34,11 +34,8 @@ class Answer(flask.Response):
             return super().__call__(environ, start_response)
         if caller_socket(environ) is None:
             return self._iterated(start_response)
-        try:
-            with _told_if_refused():
-                wire = self._pump.open_wire(start_response, self.status, self.headers)
-        except CallerGone as gone:
-            return Gone(gone)(environ, start_response)
+        with _told_if_refused():
+            wire = self._pump.begin_wire(start_response, self.status, self.headers)
         return self._pump.deliver(self._exchange, wire)  # type: ignore[no-any-return]
 
     def _iterated(self, start_response: Any) -> Iterable[bytes]:

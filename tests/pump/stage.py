@@ -195,7 +195,7 @@ class Stage:
         except RelayError as error:
             return self._refuse(error, presence, start_response)
         status, head = f"{exchange.upstream.status} X", head_of(exchange.upstream)
-        wire = presence.wire or self.pump.open_wire(start_response, status, head)
+        wire = presence.wire or self.pump.begin_wire(start_response, status, head)
         return self.pump.deliver(exchange, wire, presence.take_pending())
 
     def _open_exchange(self, presence: Any) -> Exchange:

@@ -9,6 +9,7 @@ from gevent import socket
 
 from relay.pump.departure import CallerGone
 from relay.pump.sink import Sink
+from relay.pump.sweep import Sweep
 from relay.pump.takeover import Wire
 from tests.pump.partners import LAST_CHUNK, Caller, Response, chunk, turns_during, until
 
@@ -58,6 +59,37 @@ def test_writing_nothing_does_not_end_a_chunked_response(ends: Ends, events: Eve
     sink = Sink(Wire(Response(ends[1], chunked=True)), events.note("drained"), events.note("gone"))
     sink.write(b"", 0.0)
     assert ends[0].gets_nothing(0.02)
+
+
+def test_a_head_that_waited_goes_with_the_first_bytes(ends: Ends, events: Events) -> None:
+    sink = Sink(Wire(Response(ends[1], chunked=True), b"head\r\n\r\n"), events.note("drained"), events.note("gone"))
+    sink.write(b"a", 0.0)
+    sink.write(b"b", 0.0)
+    assert ends[0].until(b"b\r\n") == b"head\r\n\r\n" + chunk(b"a") + chunk(b"b")
+
+
+def test_a_head_does_not_wait_longer_than_for_what_is_there(ends: Ends, events: Events, sweep: Sweep) -> None:
+    sink = Sink(Wire(Response(ends[1], chunked=True), b"head\r\n\r\n"), events.note("drained"), events.note("gone"))
+    sink.attend(sweep)
+    assert ends[0].until(b"\r\n\r\n") == b"head\r\n\r\n"
+    sink.write(b"a", 0.0)
+    assert ends[0].until(b"a\r\n").endswith(b"head\r\n\r\n" + chunk(b"a"))
+    sink.stop()
+
+
+def test_a_caller_to_whom_no_head_can_be_sent_is_gone(ends: Ends, events: Events, sweep: Sweep) -> None:
+    sink = Sink(Wire(Response(ends[1], chunked=True), b"head\r\n\r\n"), events.note("drained"), events.note("gone"))
+    ends[1].shutdown(socket.SHUT_WR)
+    sink.attend(sweep)
+    sink.stop()
+    assert events == ["gone"]
+
+
+def test_what_is_held_waits_behind_the_head_for_whoever_ends_the_response(ends: Ends, events: Events) -> None:
+    sink = Sink(Wire(Response(ends[1], chunked=True), b"head\r\n\r\n"), events.note("drained"), events.note("gone"))
+    sink.hold(b"a")
+    assert ends[0].gets_nothing(0.02)
+    assert (sink.pending, sink.wire.framed(b"b")) == (b"head\r\n\r\n" + chunk(b"a"), chunk(b"b"))
 
 
 def test_the_last_chunk_is_that_of_the_coding(ends: Ends) -> None:

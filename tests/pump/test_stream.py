@@ -37,13 +37,27 @@ def test_the_terminal_frame_waits_until_the_exchange_is_closed(streaming: Stream
     slot_is_free = gevent.event.Event()
     stage.on_close = slot_is_free.wait
     upstream.say(frame("a"))
-    upstream.finish()
     caller.until(b"a\n\n")
+    upstream.finish()
     until(lambda: stage.closed)
     assert caller.gets_nothing(0.05)
     assert DONE not in caller.received
     slot_is_free.set()
     assert caller.until(LAST_CHUNK).endswith(chunk(DONE) + LAST_CHUNK)
+
+
+def test_what_comes_with_the_terminal_frame_leaves_with_it_in_order(streaming: Streaming) -> None:
+    stage, caller, upstream = streaming()
+    slot_is_free = gevent.event.Event()
+    stage.on_close = slot_is_free.wait
+    upstream.say(frame("a"))
+    caller.until(b"a\n\n")
+    upstream.say(frame("b") + DONE)
+    until(lambda: stage.closed)
+    assert caller.gets_nothing(0.05)
+    slot_is_free.set()
+    assert caller.until(LAST_CHUNK).endswith(chunk(frame("b")) + chunk(DONE) + LAST_CHUNK)
+    assert (stage.end, stage.meter.bytes_out) == ("done", len(frame("a") + frame("b") + DONE))
 
 
 def test_an_error_frame_waits_until_the_exchange_is_closed(streaming: Streaming) -> None:

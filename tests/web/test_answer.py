@@ -11,7 +11,7 @@ from werkzeug.test import EnvironBuilder
 
 from relay.core.body import ByLength
 from relay.exchange import Exchange
-from relay.pump.departure import CallerGone, CallerSlow
+from relay.pump.departure import CallerGone
 from relay.pump.takeover import ALREADY_HANDLED
 from relay.web.answer import Answer
 from tests.house import ASK, CHAT, STREAM, House
@@ -183,19 +183,6 @@ def test_a_caller_that_left_before_the_answer_is_hung_up_and_told_as_499(
     assert served.answer(post(CHAT, house.new_key(concurrent=1), STREAM)) == b""
     assert house.slots_held() == 0
     assert [(line["status"], line["end"]) for line in house.log_lines()] == [(499, "client_gone")]
-
-
-@pytest.mark.parametrize("gone", [CallerGone, CallerSlow])
-def test_a_caller_to_whom_no_head_can_be_sent_is_hung_up_and_told_as_499(
-    served: Served, house: House, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, gone: type[CallerGone]
-) -> None:
-    def open_wire(*arguments: object) -> Any:
-        raise gone
-
-    monkeypatch.setattr(type(house.relay.pump), "open_wire", open_wire)
-    assert served.answer(post(CHAT, house.new_key(concurrent=1), STREAM)) == b""
-    assert_released(house, upstream)
-    assert [(line["status"], line["end"], line["error"]) for line in house.log_lines()] == [(499, gone.end, None)]
 
 
 def test_what_was_opened_early_goes_on_in_its_wire() -> None:
