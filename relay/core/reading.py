@@ -13,3 +13,21 @@ def read(decoder: "msgspec.json.Decoder[T]", text: bytes) -> T | None:
         return decoder.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+class _Error(msgspec.Struct):
+    code: object = None
+
+
+class _Refusal(msgspec.Struct):
+    error: _Error
+
+
+_refusal = msgspec.json.Decoder(_Refusal)
+
+
+def error_code(text: bytes) -> str:
+    """Return the code of the error that this JSON text tells (`{"error":{"code"}}`), or "" where it tells none."""
+    refusal = read(_refusal, text)
+    code = None if refusal is None else refusal.error.code
+    return code if isinstance(code, str) else ""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.reading import read
+from relay.core.reading import error_code, read
 
 numbers = msgspec.json.Decoder(list[int])
 anything: msgspec.json.Decoder[object] = msgspec.json.Decoder()
@@ -51,3 +51,17 @@ def test_what_is_no_text_and_no_number_is_none(text: bytes) -> None:
 @given(st.binary(max_size=30) | st.text(max_size=10).map(lambda text: json.dumps(text).encode()[:-1]))
 def test_no_bytes_fail_it(text: bytes) -> None:
     read(anything, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b'{"error":{"message":"x","code":"invalid_api_key"}}', "invalid_api_key"),
+        (b'{"error":{"code":7}}', ""),
+        (b'{"error":"MISSING_AUTH"}', ""),
+        (b'{"error":{}}', ""),
+        (b"<html>", ""),
+    ],
+)
+def test_the_code_of_an_error_is_read(text: bytes, code: str) -> None:
+    assert error_code(text) == code

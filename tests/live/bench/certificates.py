@@ -65,3 +65,20 @@ def _certificate_of_itself(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
     return builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+
+
+def make_certificate_files(directory: Path) -> dict[str, Path]:
+    """Certificate chains with their keys, for programs that read files, by the names of `Certificates`; `authority`."""
+    authority = trustme.CA()
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    issued = {
+        "trusted": authority.issue_cert(*LOOPBACK),
+        "expired": authority.issue_cert(*LOOPBACK, not_before=yesterday, not_after=yesterday),
+        "wrong host": authority.issue_cert("elsewhere.example"),
+    }
+    files = {name: directory / f"{name.replace(' ', '-')}.pem" for name in [*issued, "self-signed", "authority"]}
+    for name, certificate in issued.items():
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(files[name]))
+    authority.cert_pem.write_to_path(str(files["authority"]))
+    _self_signed(files["self-signed"])
+    return files

@@ -12,6 +12,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on: taken one after another, two may be the same."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
+
+
 @contextlib.contextmanager
 def deaf_port() -> Iterator[int]:
     """A port whose listener never accepts and whose backlog is full: connecting to it hangs."""
