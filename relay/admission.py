@@ -1,10 +1,10 @@
-"""Caller -> Admission: concurrency and rate; what was taken is released exactly once, and a refused request takes
-nothing.
+"""Caller -> Admission: concurrency, tokens, money and rate; what was taken is released exactly once, and a refused
+request takes nothing.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay.core.caller import Caller
 from relay.core.errors import RelayError
@@ -44,21 +44,49 @@ class Rates(Protocol):
     def look(self, key_id: str, per_minute: int) -> RateState: ...
 
 
+class TokenRates(Protocol):
+    """Tokens per key and minute. May raise RelayError."""
+
+    def look(self, key_id: str, per_minute: int) -> RateState: ...
+
+
+class Held(Protocol):
+    """What a request holds of its other limits. `token_state`: the key's tokens of the minute, if they are limited."""
+
+    token_state: RateState | None
+
+    def give_back(self) -> None: ...
+
+    def settle(self, told: Any) -> None: ...
+
+
+class Spending(Protocol):
+    """Tokens and money. May raise RelayError."""
+
+    def hold(self, caller: Caller, request: Any) -> Any: ...
+
+
 class Admitted(Protocol):
     """The request, as far as this room looks: where the limit headers of its answer are collected."""
 
     limit_headers: list[tuple[str, str]]
+    held: Any
+    record: Any
 
 
 class Gate:
     """Admits requests. The rate is hit last, because a hit cannot be given back."""
 
-    def __init__(self, slots: Slots, rates: Rates) -> None:
-        self._slots, self._rates = slots, rates
+    def __init__(self, slots: Slots, rates: Rates, token_rates: TokenRates, spending: Spending) -> None:
+        self._slots, self._rates, self._token_rates, self._spending = slots, rates, token_rates, spending
 
     @contextmanager
     def admit(self, caller: Caller, request: Admitted) -> Iterator[None]:
-        """Hold a slot for the request. Raises RelayError too_many_streams, rate_limit_exceeded, store_unavailable."""
+        """Hold a slot, and what else is limited, for the request; `request.held` is that.
+
+        Raises RelayError too_many_streams, rate_limit_exceeded, tokens_rate_limit_exceeded, insufficient_quota,
+        model_not_allowed, store_unavailable.
+        """
         key_id, slots_max = caller.key_id, caller.policy.concurrent
         lease = self._slots.acquire(key_id, slots_max)
         if lease is None:
@@ -68,38 +96,62 @@ class Gate:
                 retry_after_seconds=SLOT_RETRY_SECONDS,
             )
         try:
-            self._hit_rate(caller, request)
-            yield
+            request.held = held = self._spending.hold(caller, request)
+            try:
+                self._hit_rate(caller, request, held)
+            except BaseException:
+                held.give_back()
+                raise
+            try:
+                yield
+            finally:
+                held.settle(request.record)
         finally:
             self._slots.release(key_id, lease)
 
     def show(self, caller: Caller, request: Admitted) -> None:
         """Tell a known caller its limits also where the request was refused before they were asked."""
-        if caller.policy.rpm and not request.limit_headers:
-            request.limit_headers += _limit_headers(self._rates.look(caller.key_id, caller.policy.rpm))
-
-    def _hit_rate(self, caller: Caller, request: Admitted) -> None:
-        per_minute = caller.policy.rpm
-        if not per_minute:
+        if request.limit_headers:
             return
-        state = self._rates.hit(caller.key_id, per_minute)
-        request.limit_headers += _limit_headers(state)
-        if not state.allowed:
+        requests = self._rates.look(caller.key_id, caller.policy.rpm) if caller.policy.rpm else None
+        request.limit_headers += _limit_headers(requests, self._look_at_tokens(caller))
+
+    def _hit_rate(self, caller: Caller, request: Admitted, held: Held) -> None:
+        per_minute = caller.policy.rpm
+        state = self._rates.hit(caller.key_id, per_minute) if per_minute else None
+        request.limit_headers += _limit_headers(state, held.token_state)
+        if state is not None and not state.allowed:
             raise RelayError(
                 "rate_limit_exceeded",
                 f"This key may send {per_minute} requests a minute.",
                 retry_after_seconds=state.reset_seconds,
             )
 
+    def _look_at_tokens(self, caller: Caller) -> RateState | None:
+        try:
+            return self._token_rates.look(caller.key_id, caller.policy.tpm) if caller.policy.tpm else None
+        except RelayError:  # what is told of a refusal must not be another
+            return None
 
-def _limit_headers(state: RateState) -> list[tuple[str, str]]:
+
+def _limit_headers(requests: RateState | None, tokens: RateState | None) -> list[tuple[str, str]]:
     """The SDKs' headers and the IETF draft's (draft-ietf-httpapi-ratelimit-headers)."""
-    reset = f"{max(0.001, state.reset_seconds):.3f}s"
-    whole = min(60, -int(-state.reset_seconds // 1))
+    states = [(name, state) for name, state in (("requests", requests), ("tokens", tokens)) if state is not None]
+    if not states:
+        return []
+    headers = [header for name, state in states for header in _sdk_headers(name, state)]
+    policies = ", ".join(f'"{name}";q={state.limit};w=60' for name, state in states)
+    left = ", ".join(f'"{name}";r={state.remaining};t={_whole(state.reset_seconds)}' for name, state in states)
+    return [*headers, ("RateLimit-Policy", policies), ("RateLimit", left)]
+
+
+def _sdk_headers(name: str, state: RateState) -> list[tuple[str, str]]:
     return [
-        ("x-ratelimit-limit-requests", str(state.limit)),
-        ("x-ratelimit-remaining-requests", str(state.remaining)),
-        ("x-ratelimit-reset-requests", reset),
-        ("RateLimit-Policy", f'"requests";q={state.limit};w=60'),
-        ("RateLimit", f'"requests";r={state.remaining};t={whole}'),
+        (f"x-ratelimit-limit-{name}", str(state.limit)),
+        (f"x-ratelimit-remaining-{name}", str(state.remaining)),
+        (f"x-ratelimit-reset-{name}", f"{max(0.001, state.reset_seconds):.3f}s"),
     ]
+
+
+def _whole(seconds: float) -> int:
+    return min(60, -int(-seconds // 1))

@@ -3,14 +3,19 @@
 from contextlib import ExitStack
 from typing import Any
 
+from relay.core.caller import Caller
 from relay.core.flow import Flow
 
 
 class Exchange:
-    """What one request holds: an upstream's answer, its flow and its meter. `close()` releases all of it, once."""
+    """What one request holds: an upstream's answer, its flow and its meter. `close()` releases all of it, once.
 
-    def __init__(self, key_id: str, upstream: Any, flow: Flow, meter: Any) -> None:
-        self.key_id, self.upstream, self.flow, self.meter = key_id, upstream, flow, meter
+    `names`: what a revocation may name to end it; `held`: what it holds of its caller's limits.
+    """
+
+    def __init__(self, caller: Caller, held: Any, upstream: Any, flow: Flow, meter: Any) -> None:
+        self.names, self.held = caller.names, held
+        self.upstream, self.flow, self.meter = upstream, flow, meter
         self._acquired = ExitStack()
 
     def release_on_close(self, acquired: ExitStack) -> None:
@@ -40,6 +45,6 @@ def open_exchange(relay: Any, caller: Any, request: Any) -> Exchange:
         relay.accountant.sending(request)
         upstream = acquired.enter_context(relay.upstreams.open(targets, request))
         meter = acquired.enter_context(relay.accountant.meter(request, upstream))
-        exchange = Exchange(caller.key_id, upstream, relay.flow_for(request, upstream), meter)
+        exchange = Exchange(caller, request.held, upstream, relay.flow_for(request, upstream), meter)
         exchange.release_on_close(acquired.pop_all())  # two lines on purpose: an argument would leak if the call raised
         return exchange

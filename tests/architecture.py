@@ -48,6 +48,7 @@ CONFINED = {
     "urllib3": ("relay.upstream", "relay.pump.takeover", "relay.cli"),
     "redis": ("relay.stores",),
     "sqlalchemy": ("relay.stores",),
+    "jwt": ("relay.tokens",),
     "limits": ("relay.stores", "relay.admission"),
 }
 

@@ -1,6 +1,7 @@
 """Admission with the real stores: what a request holds, what a refused one takes, and the headers that tell of it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from relay.core.errors import RelayError
 from relay.core.keys import KeyPolicy
 from relay.stores.rates import MemoryRates, RateState
 from relay.stores.slots import MemorySlots
+from relay.stores.token_rates import MemoryTokenRates
 
 KEY = "key_1"
 
@@ -19,6 +21,8 @@ class Asked:
     """A request, as far as the gate looks."""
 
     limit_headers: list[tuple[str, str]] = field(default_factory=list)
+    held: Any = None
+    record: str = "its record"
 
     def header(self, name: str) -> str:
         return dict(self.limit_headers)[name]
@@ -35,6 +39,30 @@ class Told:
         return self.state
 
 
+class Spending:
+    """Gives what it was given to be held, or refuses; `notes`: what became of it."""
+
+    def __init__(self, refusal: RelayError | None = None, token_state: RateState | None = None) -> None:
+        self._refusal, self.token_state = refusal, token_state
+        self.notes: list[str] = []
+
+    def hold(self, caller: Caller, request: Any) -> "Spending":
+        if self._refusal:
+            raise self._refusal
+        self.notes.append("held")
+        return self
+
+    def give_back(self) -> None:
+        self.notes.append("given back")
+
+    def settle(self, told: object) -> None:
+        self.notes.append(f"settled by {told}")
+
+
+def gate_of(slots: Any, rates: Any, spending: Spending | None = None, token_rates: Any = None) -> Gate:
+    return Gate(slots, rates, token_rates or MemoryTokenRates(), spending or Spending())
+
+
 @pytest.fixture
 def slots() -> MemorySlots:
     return MemorySlots()
@@ -42,7 +70,7 @@ def slots() -> MemorySlots:
 
 @pytest.fixture
 def gate(slots: MemorySlots) -> Gate:
-    return Gate(slots, MemoryRates())
+    return gate_of(slots, MemoryRates())
 
 
 def caller(rpm: int = 0, concurrent: int = 0) -> Caller:
@@ -81,7 +109,7 @@ def test_one_request_too_many_is_refused_and_may_come_again_in_a_second(gate: Ga
 
 def test_a_request_refused_for_want_of_a_slot_takes_no_rate() -> None:
     rates = Told(RateState(True, 60, 59, 60.0))
-    gate = Gate(MemorySlots(), rates)
+    gate = gate_of(MemorySlots(), rates)
     who = caller(rpm=60, concurrent=1)
     with gate.admit(who, Asked()):
         refusal(gate, who)
@@ -122,7 +150,7 @@ def test_one_keys_limits_are_not_anothers(gate: Gate) -> None:
 
 def test_the_headers_are_those_of_the_sdks_and_of_the_draft() -> None:
     asked = Asked()
-    with Gate(MemorySlots(), Told(RateState(True, 60, 41, 12.3456))).admit(caller(rpm=60), asked):
+    with gate_of(MemorySlots(), Told(RateState(True, 60, 41, 12.3456))).admit(caller(rpm=60), asked):
         pass
     assert asked.limit_headers == [
         ("x-ratelimit-limit-requests", "60"),
@@ -135,7 +163,7 @@ def test_the_headers_are_those_of_the_sdks_and_of_the_draft() -> None:
 
 def test_a_window_that_is_free_at_once_never_reads_as_zero_to_the_sdks() -> None:
     asked = Asked()
-    error = refusal(Gate(MemorySlots(), Told(RateState(False, 60, 0, 0.0))), caller(rpm=60), asked)
+    error = refusal(gate_of(MemorySlots(), Told(RateState(False, 60, 0, 0.0))), caller(rpm=60), asked)
     assert asked.header("x-ratelimit-reset-requests") == "0.001s"
     assert dict(error.headers())["Retry-After"] == "1"
 
@@ -149,7 +177,7 @@ class Away(MemorySlots):
 
 def test_a_store_that_denies_is_a_refusal_and_nothing_is_taken() -> None:
     rates = Told(RateState(True, 60, 59, 60.0))
-    error = refusal(Gate(Away(), rates), caller(rpm=60, concurrent=1))
+    error = refusal(gate_of(Away(), rates), caller(rpm=60, concurrent=1))
     assert (error.code, error.kind.status, rates.hits) == ("store_unavailable", 503, 0)
     assert ("Retry-After", "1") in error.headers()
 
@@ -159,7 +187,7 @@ def test_a_store_that_denies_the_rate_gives_the_slot_back(slots: MemorySlots) ->
         def hit(self, key_id: str, per_minute: int) -> RateState:
             raise RelayError("store_unavailable", "away")
 
-    assert refusal(Gate(slots, Denying(RateState(True, 1, 0, 1.0))), caller(rpm=1)).code == "store_unavailable"
+    assert refusal(gate_of(slots, Denying(RateState(True, 1, 0, 1.0))), caller(rpm=1)).code == "store_unavailable"
     assert slots.held(KEY) == 0
 
 
@@ -174,7 +202,7 @@ def test_each_request_gives_back_the_lease_that_it_got() -> None:
             returned.append((key_id, lease))
             return True
 
-    gate = Gate(Leasing(), MemoryRates())
+    gate = gate_of(Leasing(), MemoryRates())
     with gate.admit(caller(), Asked()), gate.admit(caller(), Asked()):
         assert returned == []
     assert returned == [(KEY, "two"), (KEY, "one")]

@@ -195,7 +195,7 @@ def test_new_settings_keep_what_runs_and_change_what_it_does(
 ) -> None:
     relay, elsewhere = build(), ScriptedUpstream().start()
     changed = reassemble(relay, settings_for(elsewhere.base_url, tmp_path, stream=Stream(heartbeat_seconds=3)))
-    kept = ("pump", "probe", "gate", "log", "loop", "connections", "capacity", "lifecycle")
+    kept = ("pump", "probe", "log", "loop", "connections", "capacity", "lifecycle")
     assert [name for name in kept if getattr(changed, name) is not getattr(relay, name)] == []
     changed.probe.measure()
     assert (len(elsewhere.requests), len(upstream.requests)) == (1, 0)

@@ -14,6 +14,7 @@ from relay.core.keys import KeyPolicy, digest, mint_key
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyRecord, KeyStore
 from relay.stores.rates import MemoryRates
+from relay.tokens import TokenSigner
 
 POLICY = KeyPolicy(rpm=7, models=("demo",))
 FAILURES_PER_MINUTE = 5
@@ -81,7 +82,7 @@ def failures(clock: Clock) -> MemoryRates:
 
 @pytest.fixture
 def authenticator(watched: Watched, failures: MemoryRates) -> Authenticator:
-    return Authenticator(watched, failures, FAILURES_PER_MINUTE)
+    return Authenticator(watched, failures, FAILURES_PER_MINUTE, TokenSigner(b"s" * 32), 900)
 
 
 def bearer(key: str, origin: str | None = None, address: str = "") -> Credentials:

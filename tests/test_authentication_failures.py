@@ -11,6 +11,7 @@ from relay.core.errors import RelayError
 from relay.core.keys import KeyPolicy, digest
 from relay.stores.database import StoreError
 from relay.stores.rates import WINDOW_SECONDS, MemoryRates
+from relay.tokens import TokenSigner
 
 PER_MINUTE = 5
 GOOD, WRONG = "rk_good", "rk_canary-guess"
@@ -26,7 +27,7 @@ class World:
         self.now, self.store_fails = 1_000.0, False
         self.counted: list[str] = []
         self._rates = MemoryRates(lambda: self.now)
-        self._authenticator = Authenticator(self, self, PER_MINUTE)
+        self._authenticator = Authenticator(self, self, PER_MINUTE, TokenSigner(b"s" * 32), 900)
 
     def find(self, fingerprint: str, now: float) -> Any:
         if self.store_fails:

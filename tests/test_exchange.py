@@ -26,6 +26,7 @@ class Corridor:
 
     credentials = SimpleNamespace()
     model = "gpt-test"
+    held = "what is held"
 
     def __init__(self, refusing: str = "", refusal: BaseException | None = None, failing: str = "") -> None:
         self.notes: list[str] = []
@@ -88,7 +89,7 @@ def test_the_rooms_are_walked_in_order_and_nothing_is_released_on_the_way() -> N
     corridor = Corridor()
     exchange = corridor.walk()
     assert corridor.notes == CORRIDOR
-    assert (exchange.key_id, exchange.upstream) == ("key_1", "the upstream")
+    assert (exchange.names, exchange.held, exchange.upstream) == (("key_1",), "what is held", "the upstream")
     assert (exchange.flow, exchange.meter) == ("the flow of the upstream", "a meter of the upstream")
 
 
@@ -130,4 +131,4 @@ def test_a_room_that_fails_to_release_does_not_keep_the_others_from_it(failing: 
 
 
 def test_an_exchange_that_holds_nothing_yet_can_be_closed() -> None:
-    Exchange("key_1", "the upstream", Corridor().flow_for(None, None), "a meter").close()  # type: ignore[arg-type]
+    Exchange(CALLER, None, "the upstream", Corridor().flow_for(None, None), "a meter").close()  # type: ignore[arg-type]

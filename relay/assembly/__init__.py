@@ -24,23 +24,24 @@ from relay.metrics import Metrics
 from relay.probe import Probe
 from relay.pump.pump import Pump
 from relay.pump.sweep import Sweep
+from relay.spending.holds import Unsettled
+from relay.spending.watch import LOOK_SECONDS as SPENDING_SECONDS
+from relay.spending.watch import SpendingWatch
+from relay.stores.budgets import Budgets
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.ledger import Ledger
+from relay.stores.revocations import Revocations
 from relay.stores.secret import open_secret
 from relay.stores.shared import TEND_SECONDS, Limits, open_limits
 from relay.stores.streams import MemoryStreams
 from relay.streams.streams import LOOK_SECONDS, Streams
+from relay.tokens import TokenSigner
 from relay.upstream.connections import POOLED_SECONDS_MAX
 from relay.upstream.upstreams import Upstreams
 
 # How long a worker that ends may wait for whoever reads its log.
 LAST_LINES_SECONDS_MAX = 1.0
-FIXED_WITHIN_A_PROCESS = (
-    *("bind", "workers", "connections_per_worker", "path_prefix", "keepalive_seconds"),
-    *("trusted_hosts", "trusted_proxies"),
-    *("lame_duck_seconds", "drain_seconds"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Relay:
     targets: list[Target]
     routing: Routing
     gate: Gate
+    signer: TokenSigner
+    revocations: Revocations
+    unsettled: Unsettled
     limits: Limits
     upstreams: Upstreams
     accountant: Accountant
@@ -115,7 +119,10 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     pump = Pump(parts.bounds(settings), settings.stream.early_open_seconds, Sweep(log.failure))
     probe = Probe(parts.question(settings, targets, upstreams), settings.health.probe_seconds)
     watch = RevocationWatch(keys, pump.keys_in_use, pump.revoke)
-
+    unsettled = Unsettled(Budgets(database))
+    spending = SpendingWatch(lambda: pump.live, unsettled)
+    secret = open_secret(settings.auth.token_secret, settings.stores.database_url)
+    signer = TokenSigner(secret)
     limits = open_limits(
         settings.stores.redis_url, settings.server.workers, settings.limits.on_store_error, log.failure
     )
@@ -138,6 +145,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     def start() -> None:
         loop.once("tables", database.create_tables)
         loop.every(CACHE_SECONDS, "revocation", watch.look)
+        loop.every(SPENDING_SECONDS, "spending", spending.look)
         loop.every(TURN_SECONDS, "ledger", bookkeeper.flush)
         loop.every(TURN_SECONDS, "metrics", metrics.refresh)
         loop.every(TEND_SECONDS, "limits", limits.tend)
@@ -150,11 +158,14 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
 
     return Relay(
         settings=settings,
-        secret=open_secret(settings.auth.token_secret, settings.stores.database_url),
-        authenticator=parts.authenticator(settings, keys, limits),
+        secret=secret,
+        authenticator=parts.authenticator(settings, keys, limits, signer),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
-        gate=Gate(limits.slots, limits.rates),
+        gate=parts.gate(settings, limits, unsettled),
+        signer=signer,
+        revocations=Revocations(database),
+        unsettled=unsettled,
         limits=limits,
         upstreams=upstreams,
         accountant=parts.accountant(settings, log, bookkeeper, metrics),
@@ -188,18 +199,16 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     relay.streams.keep(parts.keeping(settings))
     relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
     relay.probe.ask = parts.question(settings, targets, relay.upstreams)
+    secret = open_secret(settings.auth.token_secret, settings.stores.database_url)
+    signer = TokenSigner(secret)
     return replace(
         relay,
         settings=settings,
-        authenticator=parts.authenticator(settings, relay.keys, relay.limits),
+        secret=secret,
+        authenticator=parts.authenticator(settings, relay.keys, relay.limits, signer),
+        signer=signer,
+        gate=parts.gate(settings, relay.limits, relay.unsettled),
         targets=targets,
         routing=Routing(targets, {}, pass_unknown=settings.models.pass_unknown),
         accountant=parts.accountant(settings, relay.log, relay.bookkeeper, relay.metrics),
     )
-
-
-def restart_needed(old: Settings, new: Settings) -> list[str]:
-    """Names of the settings that differ and that only a restart can change."""
-    fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
-    fixed += [] if old.stores == new.stores else ["stores"]
-    return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]

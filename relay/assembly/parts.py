@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from config.settings import Settings
 from relay.accounting import Accountant
+from relay.admission import Gate
 from relay.authentication import Authenticator
 from relay.bookkeeping import Bookkeeper
 from relay.core.targets import Target
@@ -12,14 +13,29 @@ from relay.logs import Log
 from relay.metrics import Metrics
 from relay.pump.stream import Bounds
 from relay.pump.sweep import NEVER
+from relay.spending.holds import Unsettled
+from relay.spending.spending import Spending
 from relay.stores.keys import KeyStore
 from relay.stores.shared import Limits
 from relay.stores.streams import Keeping
+from relay.tokens import TokenSigner
 from relay.upstream.upstreams import Upstreams
 
+FIXED_WITHIN_A_PROCESS = (
+    *("bind", "workers", "connections_per_worker", "path_prefix", "keepalive_seconds"),
+    *("trusted_hosts", "trusted_proxies"),
+    *("lame_duck_seconds", "drain_seconds"),
+)
 
-def authenticator(settings: Settings, keys: KeyStore, limits: Limits) -> Authenticator:
-    return Authenticator(keys, limits.rates, settings.auth.failures_per_minute)
+
+def authenticator(settings: Settings, keys: KeyStore, limits: Limits, signer: TokenSigner) -> Authenticator:
+    auth = settings.auth
+    return Authenticator(keys, limits.rates, auth.failures_per_minute, signer, auth.token_seconds_max)
+
+
+def gate(settings: Settings, limits: Limits, unsettled: Unsettled) -> Gate:
+    spending = Spending(limits, unsettled, settings.models.prices, settings.stream.total_seconds_max)
+    return Gate(limits.slots, limits.rates, limits.token_rates, spending)
 
 
 def accountant(settings: Settings, log: Log, bookkeeper: Bookkeeper, metrics: Metrics) -> Accountant:
@@ -63,3 +79,10 @@ def bounds(settings: Settings) -> Bounds:
 def keeping(settings: Settings) -> Keeping:
     resume = settings.resume
     return Keeping(resume.keep_seconds, resume.stream_bytes_max, resume.process_bytes_max)
+
+
+def restart_needed(old: Settings, new: Settings) -> list[str]:
+    """Names of the settings that differ and that only a restart can change."""
+    fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
+    fixed += [] if old.stores == new.stores else ["stores"]
+    return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]

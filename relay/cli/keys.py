@@ -1,19 +1,17 @@
 """`python -m relay keys`: create, list, show, rotate and revoke keys, straight in the database."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import click
 
-from config.settings import ConfigError, Settings, load
+from config.settings import Settings
 from relay.cli.key_views import as_json, print_lines, print_table, view
 from relay.cli.parameters import Dollars, Moment, Origin, Printable, Span, default_policy
+from relay.cli.stores import key_store, signer
 from relay.core.keys import KeyPolicy
-from relay.stores.database import StoreError, open_database
-from relay.stores.keys import KeyConflict, KeyStore, UnknownKey
+from relay.stores.keys import KeyConflict
 
 COUNT = click.IntRange(0, 1_000_000)
 TOKENS = click.IntRange(0, 10**12)
@@ -42,7 +40,7 @@ def command() -> None:
 @click.option("--expires", "expires_at", type=Moment(), help="ISO 8601, or a span from now: 30d, 12h, 10m.")
 def create(name: str, expires_at: float | None, **asked: Any) -> None:
     """Create a key; what is not given comes from [limits]."""
-    with _store() as (store, settings):
+    with key_store() as (store, settings):
         record, secret = store.create(name, _policy(settings, asked), expires_at)
     click.echo(f"Created {record.id}. The key is shown only this once:", err=True)
     click.echo(secret)
@@ -52,7 +50,7 @@ def create(name: str, expires_at: float | None, **asked: Any) -> None:
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 def list_keys(is_json: bool) -> None:
     """List all keys, revoked and expired ones too."""
-    with _store() as (store, _):
+    with key_store() as (store, _):
         records, now = store.list(), time.time()
     if is_json:
         click.echo(as_json([view(record, now) for record in records]))
@@ -63,10 +61,17 @@ def list_keys(is_json: bool) -> None:
 @command.command("show")
 @click.argument("name")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
-def show(name: str, is_json: bool) -> None:
+@click.option("--signing-secret", "wants_secret", is_flag=True, help="Print only the secret that mints its tokens.")
+def show(name: str, is_json: bool, wants_secret: bool) -> None:
     """Show one key's state and limits."""
-    with _store() as (store, _):
+    with key_store() as (store, settings):
         record, now = store.get(name), time.time()
+        if wants_secret:
+            if record.state(now) != "active":
+                raise KeyConflict(f"the key {name!r} is {record.state(now)}")
+            click.echo(f'Signs client tokens with "kid": "{record.id}" (HS256). Keep it on your server:', err=True)
+            click.echo(signer(settings).signing_secret(record.id, record.epoch))
+            return
     if is_json:
         click.echo(as_json(view(record, now)))
     else:
@@ -78,7 +83,7 @@ def show(name: str, is_json: bool) -> None:
 @click.option("--overlap", type=Span(), default="24h", show_default=True, help="How long the old key holds; 0: not.")
 def rotate(name: str, overlap: float) -> None:
     """Print a new key for NAME; id, limits and history stay."""
-    with _store() as (store, _):
+    with key_store() as (store, _):
         secret = store.rotate(name, overlap, time.time())
     click.echo(f"Rotated {name}. The new key is shown only this once:", err=True)
     click.echo(secret)
@@ -88,7 +93,7 @@ def rotate(name: str, overlap: float) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """End a key for good, old ones of a rotation too; a second time changes nothing."""
-    with _store() as (store, _):
+    with key_store() as (store, _):
         store.revoke(name, time.time())
     click.echo(f"Revoked {name}.", err=True)
 
@@ -96,18 +101,3 @@ def revoke(name: str) -> None:
 def _policy(settings: Settings, asked: dict[str, Any]) -> KeyPolicy:
     given = {name: value for name, value in asked.items() if value not in (None, ())}
     return replace(default_policy(settings), **given)
-
-
-@contextmanager
-def _store() -> Iterator[tuple[KeyStore, Settings]]:
-    """Lend the store; whatever it refuses becomes one message and exit status 1."""
-    try:
-        settings = load()
-        database = open_database(settings.stores.database_url)
-        try:
-            database.create_tables()
-            yield KeyStore(database), settings
-        finally:
-            database.close()
-    except (ConfigError, StoreError, UnknownKey, KeyConflict) as refusal:
-        raise click.ClickException(str(refusal)) from None

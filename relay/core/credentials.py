@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from relay.core.errors import RelayError
+from relay.core.tokens import TOKEN_BYTES_MAX, TOKEN_PREFIX
 
 CREDENTIAL_BYTES_MAX = 512
 QUERY_NAMES = frozenset({"key", "api_key", "access_token", "token"})
@@ -29,7 +30,7 @@ class Credentials:
 
 
 def presented_key(credentials: Credentials) -> str:
-    """Return the one key that the request presents.
+    """Return the one key or client token that the request presents.
 
     Raises RelayError: missing_credentials, ambiguous_credentials (a header repeated, or two headers that differ),
     invalid_api_key (wrong scheme or malformed: the same answer as for an unknown key).
@@ -44,7 +45,7 @@ def presented_key(credentials: Credentials) -> str:
     if len(sent) == 2 and bearer != bare:
         raise ambiguous("Authorization and X-API-Key name different keys.")
     key = bearer or bare
-    if not key or len(key) > CREDENTIAL_BYTES_MAX:
+    if not key or len(key) > (TOKEN_BYTES_MAX if key.startswith(TOKEN_PREFIX) else CREDENTIAL_BYTES_MAX):
         raise invalid_key()
     return key
 

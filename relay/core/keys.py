@@ -17,8 +17,10 @@ PREFIX = "rk_"
 RANDOM_CHARACTERS = 32
 CHECKSUM_CHARACTERS = 6
 ID_CHARACTERS = 16
+TOKEN_ID_CHARACTERS = 22
 SHOWN_CHARACTERS = 4
 
+_ID_SHAPE = re.compile(rf"key_[0-9A-Za-z]{{{ID_CHARACTERS}}}")
 _SHAPE = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{RANDOM_CHARACTERS}}})([0-9A-Za-z]{{{CHECKSUM_CHARACTERS}}})")
 
 
@@ -52,6 +54,16 @@ def mint_key() -> str:
 def mint_key_id() -> str:
     """Return a new public name of a key: `key_` + 16 base62 characters."""
     return f"key_{_random_base62(ID_CHARACTERS)}"
+
+
+def mint_token_id() -> str:
+    """Return a new id of a client token: `tok_` + 22 base62 characters."""
+    return f"tok_{_random_base62(TOKEN_ID_CHARACTERS)}"
+
+
+def is_key_id(text: str) -> bool:
+    """Say whether this could be the public name of a key of ours. Never raises, whatever the string."""
+    return _ID_SHAPE.fullmatch(text) is not None
 
 
 def is_well_formed(key: str) -> bool:

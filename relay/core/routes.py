@@ -20,17 +20,30 @@ class Route:
     flat_errors: bool = False
     multipart: bool = False
     usage_on_request: bool = False  # its streams tell the usage only when asked (OpenAI: `stream_options`)
+    scope: str = "chat"  # what a client token must cover; empty: every token may, and nothing is billed
+    output_bounds: tuple[str, ...] = ()  # the members that bound what is generated; set in the first where none is
+    output_default: int = 0  # what an absent bound means here
 
 
-CHAT = Route("/v1/chat/completions", "/chat/completions", usage_on_request=True)
-SEED_CHAT = Route("/api/chat/stream", "/chat/completions", always_streams=True, flat_errors=True, usage_on_request=True)
-MODELS = Route("/v1/models", "/models", method="GET")
+CHAT_BOUNDS = ("max_tokens", "max_completion_tokens")
+SEED_TOKENS_MAX = 2000
+CHAT = Route("/v1/chat/completions", "/chat/completions", usage_on_request=True, output_bounds=CHAT_BOUNDS)
+SEED_CHAT = Route(
+    "/api/chat/stream",
+    "/chat/completions",
+    always_streams=True,
+    flat_errors=True,
+    usage_on_request=True,
+    output_bounds=CHAT_BOUNDS[:1],
+    output_default=SEED_TOKENS_MAX,
+)
+MODELS = Route("/v1/models", "/models", method="GET", scope="")
 
 ROUTES = (
     CHAT,
-    Route("/v1/completions", "/completions", usage_on_request=True),
-    Route("/v1/responses", "/responses", dialect=RESPONSES),
-    Route("/v1/messages", "/messages", dialect=ANTHROPIC),
+    Route("/v1/completions", "/completions", usage_on_request=True, output_bounds=("max_tokens",)),
+    Route("/v1/responses", "/responses", dialect=RESPONSES, output_bounds=("max_output_tokens",)),
+    Route("/v1/messages", "/messages", dialect=ANTHROPIC, output_bounds=("max_tokens",)),
     Route("/v1/embeddings", "/embeddings"),
     Route("/v1/moderations", "/moderations"),
     Route("/v1/audio/speech", "/audio/speech", dialect=MEDIA),

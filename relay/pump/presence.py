@@ -32,7 +32,7 @@ class NoPresence:
     """Where there is no socket to watch: waits, and learns of a departure by the next write."""
 
     wire: Wire | None = None
-    key_id = ""
+    names: tuple[str, ...] = ()
 
     def __enter__(self) -> "NoPresence":
         return self
@@ -47,13 +47,13 @@ class NoPresence:
 class Unattended:
     """A context around waiting for the upstream for the sake of a stream that is kept: nobody's departure ends it.
 
-    `key_id`: whose stream it is, for revocation. `waiting`: all that wait now, in this process.
+    `names`: what a revocation may name to end it. `waiting`: all that wait now, in this process.
     """
 
     wire: Wire | None = None
 
-    def __init__(self, key_id: str, waiting: "set[Any]") -> None:
-        self.key_id, self._waiting = key_id, waiting
+    def __init__(self, names: tuple[str, ...], waiting: "set[Any]") -> None:
+        self.names, self._waiting = names, waiting
         self._greenlet: Any = None
 
     def __enter__(self) -> "Unattended":
@@ -82,8 +82,8 @@ class Presence:
     """A context around waiting for the upstream; raises into it when the caller leaves.
 
     `wire`: the response, once it was opened early. `open_wire`: sends the head of an event stream, blocking; None
-    where the caller did not ask for a stream. `waiting`: the presences of this process that wait now. `key_id`:
-    whose request this is, for revocation.
+    where the caller did not ask for a stream. `waiting`: the presences of this process that wait now. `names`:
+    what a revocation may name to end this request.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Presence:
         waiting: "set[Any]",
     ) -> None:
         self._sock, self._sweep, self._open_wire, self._early, self._waiting = sock, sweep, open_wire, early, waiting
-        self.key_id = ""
+        self.names: tuple[str, ...] = ()
         self.due = NEVER
         self.wire: Wire | None = None
         self._sink: Sink | None = None

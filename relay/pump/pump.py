@@ -40,7 +40,7 @@ class Meter(Protocol):
 class Exchange(Protocol):
     """What the corridor acquired for one request. `close()` releases it, once."""
 
-    key_id: str
+    names: tuple[str, ...]
     upstream: Answer
     flow: Flow
     meter: Meter
@@ -55,14 +55,14 @@ class ProducedExchange(Exchange, Protocol):
 
 
 class Pump:
-    """One per worker. `live`: the streams that are on the loop now, with the key each belongs to; `followers`: those
-    who read logs.
+    """One per worker. `live`: the streams that are on the loop now, each with its exchange; `followers`: those who
+    read logs.
     """
 
     def __init__(self, bounds: Bounds, early_open_seconds: float, sweep: Sweep) -> None:
         self._sweep = sweep
         self.bound(bounds, early_open_seconds)
-        self.live: dict[Stream, str] = {}
+        self.live: dict[Stream, Exchange] = {}
         self.followers: set[Follower] = set()
         self._waiting: set[Presence | Unattended] = set()
 
@@ -78,9 +78,9 @@ class Pump:
         times = EarlyOpen(self._early_open_seconds, self._bounds.heartbeat_seconds)
         return Presence(sock, self._sweep, open_wire, times, self._waiting)
 
-    def unattended(self, key_id: str) -> Unattended:
+    def unattended(self, names: tuple[str, ...]) -> Unattended:
         """Return the context in which an upstream may be awaited for a stream that is kept."""
-        return Unattended(key_id, self._waiting)
+        return Unattended(names, self._waiting)
 
     def open_wire(self, start_response: Callable[..., Any], status: str, headers: Iterable[tuple[str, str]]) -> Wire:
         """Send a response's head and take its socket over. Raises CallerGone, CallerSlow."""
@@ -157,16 +157,17 @@ class Pump:
         return ALREADY_HANDLED
 
     def keys_in_use(self) -> set[str]:
-        """The keys of all requests that wait or stream now."""
-        return {*self.live.values(), *(presence.key_id for presence in self._waiting)}
+        """The keys and tokens of all requests that wait or stream now."""
+        running = [exchange.names for exchange in self.live.values()]
+        return {name for names in (*running, *(presence.names for presence in self._waiting)) for name in names}
 
-    def revoke(self, key_ids: set[str]) -> None:
-        """Cut the live streams of these keys, and the requests that wait for an upstream."""
+    def revoke(self, names: set[str]) -> None:
+        """Cut the live streams of these keys and tokens, and the requests that wait for an upstream."""
         for presence in list(self._waiting):
-            if presence.key_id in key_ids:
+            if not names.isdisjoint(presence.names):
                 presence.interrupt_soon(KeyRevoked())
-        for stream, key_id in list(self.live.items()):
-            if key_id in key_ids:
+        for stream, exchange in list(self.live.items()):
+            if not names.isdisjoint(exchange.names):
                 stream.cut("revoked", "key_revoked")
 
     def shed(self) -> None:
@@ -220,7 +221,7 @@ class Pump:
 
     def _run(self, stream: Stream, exchange: Exchange) -> Ending:
         """Run it to its end; whatever happens, what it was is taken down and its exchange is closed."""
-        self.live[stream] = exchange.key_id
+        self.live[stream] = exchange
         ending = Ending("drained")  # what a killed greenlet leaves behind
         try:
             ending = stream.run()

@@ -65,15 +65,15 @@ class Denial:
 
     def has_room(self, key_id: str, slots_max: int) -> bool:
         """Raise RelayError store_unavailable."""
-        raise _unavailable()
+        raise unavailable()
 
     def acquire(self, key_id: str, slots_max: int) -> str | None:
         """Raise RelayError store_unavailable."""
-        raise _unavailable()
+        raise unavailable()
 
     def hit(self, key_id: str, per_minute: int) -> RateState:
         """Raise RelayError store_unavailable."""
-        raise _unavailable()
+        raise unavailable()
 
     def look(self, key_id: str, per_minute: int) -> RateState:
         """Nothing is left. A refusal tells this too, so that it must not raise."""
@@ -83,7 +83,8 @@ class Denial:
         """Forget it: nothing is ever counted here."""
 
 
-def _unavailable() -> RelayError:
+def unavailable() -> RelayError:
+    """Redis is away, and nobody may decide in its stead."""
     message = "The store that counts this key's requests is away."
     return RelayError("store_unavailable", message, retry_after_seconds=RETRY_SECONDS)
 

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from relay.core.keys import KeyPolicy, digest, mint_key, mint_key_id, preview
 from relay.stores.database import Database
-from relay.stores.schema import key_secrets, keys
+from relay.stores.revocations import revoked_names
+from relay.stores.schema import key_secrets, keys, revoked_tokens
 
 
 class UnknownKey(Exception):
@@ -66,6 +67,13 @@ class KeyStore:
         record = None if row is None else _record(row)
         return record if record is not None and record.state(now) == "active" else None
 
+    def parent(self, key_id: str, token_id: str, now: float) -> KeyRecord | None:
+        """Return the key with this id, if it is in force, and has not ended its token of that id."""
+        wanted = {"key_id": key_id, "token_id": token_id}
+        row = self._database.read(lambda connection: connection.execute(_PARENT, wanted).one_or_none())
+        record = None if row is None else _record(row)
+        return record if record is not None and record.state(now) == "active" else None
+
     def list(self) -> tuple[KeyRecord, ...]:
         """Return all keys, revoked and expired ones too, by name."""
         query = _records().where(key_secrets.c.expires_at.is_(None)).order_by(keys.c.name)
@@ -88,11 +96,22 @@ class KeyStore:
         """End the key and all its secrets; a second time changes nothing. Raises UnknownKey."""
         self._database.run(lambda connection: _revoke(connection, name, now))
 
-    def revoked_among(self, key_ids: Iterable[str]) -> set[str]:
-        """Return those of the keys that are revoked. What an expired key had begun may finish."""
-        wanted = tuple(key_ids)
-        query = select(keys.c.id).where(keys.c.id.in_(wanted), keys.c.revoked_at.is_not(None))
-        return set(self._database.read(lambda connection: connection.scalars(query).all())) if wanted else set()
+    def end_tokens(self, name: str) -> None:
+        """Raise the key's epoch: its signing secret is another, and no token of before is good. Raises UnknownKey."""
+        self._database.run(lambda connection: _raise_epoch(connection, name))
+
+    def revoked_among(self, names: Iterable[str]) -> set[str]:
+        """Return those of the keys (their ids) and tokens (key id/token id) that are revoked.
+
+        What an expired key or token had begun may finish.
+        """
+        wanted = frozenset(names)
+        tokens = {name for name in wanted if "/" in name}
+        query = select(keys.c.id).where(keys.c.id.in_(wanted - tokens), keys.c.revoked_at.is_not(None))
+        revoked = set(self._database.read(lambda connection: connection.scalars(query).all())) if wanted else set()
+        if tokens:
+            revoked |= self._database.read(lambda connection: revoked_names(connection, tokens))
+        return revoked
 
 
 def _records() -> Select[Any]:
@@ -105,6 +124,11 @@ def _holds(now: ColumnElement[float] | float) -> ColumnElement[bool]:
 
 # built once: building costs as much as the look-up itself
 _FIND = _records().where(key_secrets.c.digest == bindparam("digest"), _holds(bindparam("now")))
+_PARENT = _records().where(
+    keys.c.id == bindparam("key_id"),
+    key_secrets.c.expires_at.is_(None),
+    ~exists().where(revoked_tokens.c.key_id == keys.c.id, revoked_tokens.c.token_id == bindparam("token_id")),
+)
 
 
 def _record(row: Row[Any]) -> KeyRecord:
@@ -159,3 +183,8 @@ def _revoke(connection: Connection, name: str, now: float) -> None:
     record = _locked(connection, name)
     if record.revoked_at is None:
         connection.execute(update(keys).where(keys.c.id == record.id).values(revoked_at=now))
+
+
+def _raise_epoch(connection: Connection, name: str) -> None:
+    record = _locked(connection, name)
+    connection.execute(update(keys).where(keys.c.id == record.id).values(epoch=record.epoch + 1))

@@ -1,6 +1,6 @@
 """The tables. Times are UTC epoch seconds."""
 
-from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -48,4 +48,36 @@ usage = Table(
     Column("ttft_ms", Double),
     Column("bytes_out", BigInteger, nullable=False),
     Column("frames_out", BigInteger, nullable=False),
+)
+
+# A client token is not stored, but its end is, until it would have expired anyhow.
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("token_id", String, primary_key=True),
+    Column("kept_until", Double, nullable=False, index=True),
+)
+
+# What a key has spent of its budget in one day or month, in whole nanodollars, so that sums are exact. A row for each
+# period; `estimated`: the part of `spent` that no upstream told.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("period", String, primary_key=True),
+    Column("spent", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+)
+
+# What running requests may still spend, in nanodollars; a killed process leaves its own until they expire.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key_id", String, nullable=False),
+    Column("period", String, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("reservations_of", "key_id", "period"),
 )

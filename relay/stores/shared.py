@@ -5,12 +5,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from relay.core.spending import Amounts
+from relay.core.tokens import TokenLimits
 from relay.stores.fallback import RETRY_SECONDS, Denial, Fallback, Share, SharedRates, SharedSlots
 from relay.stores.rates import MemoryRates, RateState
 from relay.stores.rates_redis import RedisRates
 from relay.stores.redis_link import RedisLink, Report, StoreDown
 from relay.stores.slots import MemorySlots
 from relay.stores.slots_redis import LEASE_SECONDS, RENEW_SECONDS, RedisSlots
+from relay.stores.spending_shared import (
+    SharedTokenRates,
+    SharedTotals,
+    SpendingDenial,
+    SpendingFallback,
+    SpendingShare,
+    Untold,
+)
+from relay.stores.token_rates import MemoryTokenRates
+from relay.stores.token_rates_redis import RedisTokenRates
+from relay.stores.totals import MemoryTotals
+from relay.stores.totals_redis import RedisTotals
 
 # How often `tend` wants to be called.
 TEND_SECONDS = RETRY_SECONDS
@@ -39,6 +53,24 @@ class Rates(Protocol):
     def look(self, key_id: str, per_minute: int) -> RateState: ...
 
 
+class TokenRates(Protocol):
+    """Tokens per key and minute."""
+
+    def charge(self, key_id: str, tokens: int) -> None: ...
+
+    def look(self, key_id: str, per_minute: int) -> RateState: ...
+
+
+class Totals(Protocol):
+    """What client tokens took over their lives."""
+
+    def take(self, name: str, limits: TokenLimits, nano_usd: int) -> str: ...
+
+    def add(self, name: str, amounts: Amounts) -> None: ...
+
+    def look(self, name: str) -> Amounts: ...
+
+
 class Limits(Protocol):
     """What `open_limits` returns. `degraded`: several processes should share limits, and now do not."""
 
@@ -47,6 +79,12 @@ class Limits(Protocol):
 
     @property
     def rates(self) -> Rates: ...
+
+    @property
+    def token_rates(self) -> TokenRates: ...
+
+    @property
+    def totals(self) -> Totals: ...
 
     @property
     def degraded(self) -> bool: ...
@@ -86,6 +124,7 @@ class MemoryLimits:
 
     def __init__(self) -> None:
         self.slots, self.rates = MemorySlots(), MemoryRates()
+        self.token_rates, self.totals = MemoryTokenRates(), MemoryTotals()
 
     def tend(self) -> None:
         """Nothing expires here."""
@@ -108,6 +147,9 @@ class SharedLimits:
         fallback = self._fallback(on_store_error)
         self.slots = SharedSlots(self._leases, fallback, clock)
         self.rates = SharedRates(RedisRates(link), fallback)
+        self._untold, spending = Untold(link), self._spending_fallback(on_store_error)
+        self.token_rates = SharedTokenRates(RedisTokenRates(link), self._untold, spending)
+        self.totals = SharedTotals(RedisTotals(link), self._untold, spending)
         self._renew_at = clock()
 
     @property
@@ -124,10 +166,12 @@ class SharedLimits:
             self._renew_at = self._clock() + RENEW_SECONDS
             with suppress(StoreDown):
                 self._leases.renew()
+                self._untold.retry()
 
     def fall_back(self, on_store_error: str) -> None:
         """From now on do what `on_store_error` says while Redis is away."""
         self.slots.fallback = self.rates.fallback = self._fallback(on_store_error)
+        self.token_rates.fallback = self.totals.fallback = self._spending_fallback(on_store_error)
 
     def close(self) -> None:
         """Give the connection up. Leases that are still held expire."""
@@ -135,3 +179,6 @@ class SharedLimits:
 
     def _fallback(self, on_store_error: str) -> Fallback:
         return Denial() if on_store_error == "deny" else Share(self._leases.mine, self._processes)
+
+    def _spending_fallback(self, on_store_error: str) -> SpendingFallback:
+        return SpendingDenial() if on_store_error == "deny" else SpendingShare(self._processes)

@@ -15,10 +15,12 @@ class Cancelled(Exception):
 
 
 class Work(Protocol):
-    """What a stream is made of. `detach`: "finish" where it is made to its end without any reader."""
+    """What a stream is made of. `names`: what a revocation may name to end it. `detach`: "finish" where it is made to
+    its end without any reader.
+    """
 
     @property
-    def key_id(self) -> str: ...
+    def names(self) -> tuple[str, ...]: ...
 
     @property
     def detach(self) -> str: ...
@@ -42,7 +44,7 @@ class Work(Protocol):
 class Pump(Protocol):
     """What a production needs of the pump."""
 
-    def unattended(self, key_id: str) -> Any: ...
+    def unattended(self, names: tuple[str, ...]) -> Any: ...
 
     def produce(self, exchange: Any, kept: Kept, begun: Callable[[Any], None]) -> Ending: ...
 
@@ -54,7 +56,7 @@ class Production:
 
     def __init__(self, kept: Kept, work: Work, pump: Pump) -> None:
         self.kept, self.work, self._pump = kept, work, pump
-        self._presence = pump.unattended(work.key_id)
+        self._presence = pump.unattended(work.names)
         self._stream: Any = None
         self.unattended_since: float | None = None
 

@@ -12,9 +12,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config.settings import ConfigError, Settings, load
 from relay.accounting import Record
-from relay.assembly import assemble, reassemble, restart_needed
+from relay.assembly import assemble, reassemble
+from relay.assembly.parts import restart_needed
 from relay.core.errors import RelayError
-from relay.web import cors, errors, metrics, proxy, selftest, status, streams, usage
+from relay.web import cors, errors, metrics, proxy, selftest, status, streams, tokens, usage
 from relay.web.current import KeepStartResponse, current_relay
 from relay.web.timing import server_timing
 
@@ -53,7 +54,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.teardown_request(_close)
     errors.init_app(app)
     for prefix in {"", settings.server.path_prefix}:
-        for room in (proxy, streams, status, usage, metrics, selftest):
+        for room in (proxy, streams, status, tokens, usage, metrics, selftest):
             blueprint = room.blueprint()
             app.register_blueprint(
                 blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"

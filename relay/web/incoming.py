@@ -12,6 +12,7 @@ from relay.accounting import Record
 from relay.core.caller import Caller
 from relay.core.credentials import QUERY_NAMES, Credentials
 from relay.core.errors import RelayError
+from relay.core.outputs import with_ceiling
 from relay.core.request import forwarded_headers, read_ask, seed_body, with_usage_asked
 from relay.core.routes import Route
 from relay.core.targets import Target
@@ -54,6 +55,7 @@ class Incoming:
         self.caller: Caller | None = None
         self.model: str | None = None
         self.presence: Any = None
+        self.held: Any = None
 
     def receive_from(self, caller: Caller) -> None:
         """Read the body of a known caller.
@@ -61,13 +63,14 @@ class Incoming:
         Raises RelayError invalid_request, body_too_large, unsupported_media_type, request_timeout.
         """
         self.caller = caller
+        caller.require(self.route.scope)
         self.record.key_id, self.record.known_at = caller.key_id, time.monotonic()
-        if self.method != "GET":
+        if self.method == "POST":
             self._read_body(caller)
         self.record.received_at = time.monotonic()
         self.record.model = self.model
         self.presence = self._presence_for(self.streams)
-        self.presence.key_id = caller.key_id
+        self.presence.names = caller.names
 
     def headers_for(self, target: Target) -> dict[str, str]:
         """What goes to this upstream beside its credential."""
@@ -81,15 +84,17 @@ class Incoming:
         if kind == "multipart/form-data" and self.route.multipart:
             self._forward_parts(caller)
         elif kind == "application/json":
-            self._read_json()
+            self._read_json(caller.policy.max_output_tokens)
         else:
             raise RelayError("unsupported_media_type", "Send the body as application/json.")
 
-    def _read_json(self) -> None:
+    def _read_json(self, output_tokens_max: int) -> None:
         body = self._receive()
         ask = read_ask(body)
         self.model = ask.model
         self.streams = self.streams or bool(ask.stream)
+        if output_tokens_max:
+            body = with_ceiling(body, self.route, output_tokens_max)
         if self.route.always_streams:
             body = seed_body(body)
         self.hides_usage = self.streams and self.route.usage_on_request and not ask.asks_usage

@@ -79,7 +79,7 @@ class RelayedWork:
 
     def __init__(self, relay: Any, incoming: Incoming, caller: Caller) -> None:
         self._relay, self._caller = relay, caller
-        self.key_id, self.detach = caller.key_id, caller.policy.detach
+        self.names, self.detach = caller.names, caller.policy.detach
         self.dialect: Dialect = incoming.route.dialect
         self._record = incoming.record
         self._request: Incoming | None = copy.copy(incoming)

@@ -25,7 +25,7 @@ from relay.web.events import EVENT_STREAM_HEADERS
 from relay.web.incoming import Incoming
 from relay.web.proxy import relay_request
 
-SELFTEST = Route("/selftest", upstream_path="", method="GET", always_streams=True)
+SELFTEST = Route("/selftest", upstream_path="", method="GET", always_streams=True, scope="")
 # Of these the caller is told whether they came through; their values it knows.
 TOLD_HEADERS = (
     "Authorization",
@@ -88,7 +88,7 @@ class Paced(flask.Response):
     def _send(self, environ: Any, wire: Wire) -> Ending:
         """Write all frames but the last; a caller that leaves, a revoked key or a restart ends it at once."""
         watched = self._pump.presence(environ, None)
-        watched.key_id = self._presence.key_id
+        watched.names = self._presence.names
         wire.sock.settimeout(self._slow_seconds_max)
         try:
             with watched:

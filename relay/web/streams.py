@@ -124,6 +124,7 @@ def known(incoming: Incoming) -> Any:
     relay = current_relay()
     incoming.caller = caller = relay.authenticator.identify(incoming.credentials)
     incoming.record.key_id, incoming.record.known_at = caller.key_id, time.monotonic()
+    caller.require("streams")
     relay.gate.show(caller, incoming)
     return caller
 

@@ -21,7 +21,16 @@ def test_no_room_can_change_who_calls() -> None:
 
 
 def test_a_caller_has_no_place_for_a_key() -> None:
-    assert [field.name for field in fields(Caller)] == ["key_id", "policy", "subject", "token_id"]
+    assert [field.name for field in fields(Caller)] == [
+        "key_id",
+        "policy",
+        "subject",
+        "token_id",
+        "scopes",
+        "origins",
+        "limits",
+        "expires_at",
+    ]
 
 
 def test_a_key_owns_what_it_starts_and_each_of_its_tokens_subjects_apart() -> None:

@@ -12,7 +12,7 @@ from relay.exchange import Exchange
 from relay.pump.iteration import Iteration, Truncated
 from relay.pump.presence import NoPresence
 from tests.pump.partners import STREAM_HEAD, Answering
-from tests.pump.stage import KEY, Ask, Meter, Stage, bounds, flow_for
+from tests.pump.stage import CALLER, Ask, Meter, Stage, bounds, flow_for
 
 Iterate = Callable[..., "Iterating"]
 
@@ -55,7 +55,7 @@ def begin_iteration(
     upstream.send(sent)
     then(upstream)
     taken, meter = answer.get(), Meter()
-    exchange = Exchange(KEY, taken, flow(taken, NoPresence()), meter)
+    exchange = Exchange(CALLER, None, taken, flow(taken, NoPresence()), meter)
     closed: list[float] = []
     acquired.callback(lambda: closed.append(time.monotonic()))
     exchange.release_on_close(acquired)

@@ -15,10 +15,12 @@ from gevent.ssl import SSLContext
 from gunicorn.config import Config
 from gunicorn.workers.ggevent import GeventWorker
 
+from relay.core.caller import Caller as KeyOwner
 from relay.core.dialects import OPENAI
 from relay.core.errors import RelayError
 from relay.core.flow import Ending, Flow
 from relay.core.head import content_type, is_event_stream
+from relay.core.keys import KeyPolicy
 from relay.core.plain_flow import PlainFlow, WrappedFlow
 from relay.core.scrub import Scrubber
 from relay.core.sse_flow import SseFlow
@@ -33,6 +35,7 @@ from relay.upstream.upstreams import Upstreams
 from tests.pump.partners import Answering, Caller, Upstream
 
 KEY = "key_0000000000000000"
+CALLER = KeyOwner(KEY, KeyPolicy())
 FRAME_BYTES_MAX = 65_536
 LONG = Bounds(
     heartbeat_seconds=60,
@@ -185,7 +188,7 @@ class Stage:
         """What the web room does, without Flask."""
         open_early = partial(self.pump.open_wire, start_response, "200 OK", EVENTS) if self.streams else None
         presence = self.pump.presence(environ, open_early)
-        presence.key_id = KEY
+        presence.names = (KEY,)
         try:
             exchange = self._open_exchange(presence)
         except CallerGone as gone:
@@ -204,7 +207,7 @@ class Stage:
             upstream = acquired.enter_context(self.upstreams.open([self.target], Ask(presence)))
             self.upstreams_taken.append(upstream)
             self.meters.append(Meter())
-            exchange = Exchange(KEY, upstream, self.flow_for(upstream, presence), self.meter)
+            exchange = Exchange(CALLER, None, upstream, self.flow_for(upstream, presence), self.meter)
             exchange.release_on_close(acquired.pop_all())
             return exchange
 

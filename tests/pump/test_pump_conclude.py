@@ -77,7 +77,7 @@ def test_the_meter_is_told_what_went_out_and_when(streaming: Streaming) -> None:
 
 def test_streams_and_waits_are_listed_with_their_keys(streaming: Streaming) -> None:
     stage, caller, upstream = streaming()
-    assert list(stage.pump.live.values()) == [KEY]
+    assert [exchange.names for exchange in stage.pump.live.values()] == [(KEY,)]
     waiting = stage.caller()
     waiting.ask()
     stage.upstream.next()

@@ -36,7 +36,7 @@ class Pump:
 class Held:
     """An exchange that counts how often it was closed."""
 
-    key_id = "key_1"
+    names = ("key_1",)
 
     def __init__(self, status: int = 200) -> None:
         target = SimpleNamespace(api_key="")

@@ -1,0 +1,1 @@
+"""What a request may spend of its key's and its token's limits."""
