@@ -12,7 +12,7 @@ from relay.pump.log_outlet import LogOutlet
 from relay.pump.sweep import NEVER
 from tests.pump.keeping import STREAM, Keeping, new_kept, numbered
 from tests.pump.outcomes import told
-from tests.pump.partners import DONE, LAST_CHUNK, SMALL_BYTES, Answering, Caller, chunk, frame, until
+from tests.pump.partners import DONE, LAST_CHUNK, SMALL_BYTES, Answering, chunk, frame, until
 from tests.pump.stage import KEY, Stage
 
 LINE = "x" * 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from relay.core.keys import KeyPolicy, digest, is_well_formed, mint_key
+from relay.core.keys import KeyPolicy, digest, is_well_formed
 from relay.stores.database import Database, open_database
 from relay.stores.keys import KeyConflict, KeyStore, UnknownKey
 
