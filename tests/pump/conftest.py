@@ -14,10 +14,13 @@ from gevent import socket, ssl
 
 from relay.pump.sweep import Sweep
 
-pytest.register_assert_rewrite("tests.pump.partners", "tests.pump.iterating", "tests.pump.outcomes")
+pytest.register_assert_rewrite(
+    "tests.pump.partners", "tests.pump.iterating", "tests.pump.outcomes", "tests.pump.keeping"
+)
 
 from tests.pump.iterating import Iterate, begin_iteration  # noqa: E402
-from tests.pump.partners import SMALL_BYTES, Answering, Caller, pair  # noqa: E402
+from tests.pump.keeping import Keep, Keeping, Produce, kept_with, new_kept  # noqa: E402
+from tests.pump.partners import SMALL_BYTES, Answering, Caller, pair, until  # noqa: E402
 from tests.pump.stage import Stage, Streaming, Tls, bounds  # noqa: E402
 
 QUICK_SECONDS = 0.02
@@ -168,5 +171,32 @@ def narrow(stage: Callable[..., Stage]) -> Streaming:
         made.sndbuf_bytes = SMALL_BYTES
         caller = made.caller(rcvbuf_bytes=SMALL_BYTES)
         return made, caller, made.begin(caller)
+
+    return begin
+
+
+@pytest.fixture
+def keep(stage: Callable[..., Stage]) -> Keep:
+    """keep(3, heartbeat_seconds=0.1): a live stream of three frames, on a stage with that bound."""
+
+    def begin(count: int, sndbuf_bytes: int = 0, **shorter: float) -> Keeping:
+        made = stage(**shorter)
+        made.sndbuf_bytes = sndbuf_bytes
+        return Keeping(made, kept_with(count))
+
+    return begin
+
+
+@pytest.fixture
+def produce(stage: Callable[..., Stage]) -> Produce:
+    """produce(bytes_max=20_000, total_seconds_max=1): a production whose upstream's head has come."""
+
+    def begin(bytes_max: int = 65_536, sndbuf_bytes: int = 0, **shorter: float) -> tuple[Keeping, Answering]:
+        made = stage(**shorter)
+        made.sndbuf_bytes = sndbuf_bytes
+        keeping = Keeping(made, new_kept(bytes_max))
+        upstream = keeping.produce()
+        until(lambda: keeping.kept.head and made.pump.live)
+        return keeping, upstream
 
     return begin

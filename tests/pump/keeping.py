@@ -12,13 +12,17 @@ from relay.core.kept import Head, Kept, Outcome, Subject
 from relay.core.numbered_flow import NumberedFlow
 from relay.core.scrub import Scrubber
 from relay.pump.follower import Follower
-from tests.pump.partners import Answering, Caller
+from tests.pump.partners import DONE, Answering, Caller
 from tests.pump.stage import EVENTS, FRAME_BYTES_MAX, KEY, Stage
 
 STREAM = "rs_0123456789012345678901"
 PING = b": ping\n"
 HEAD = Head(200, EVENTS, is_stream=True)
 KEPT_BYTES_MAX = 65_536
+
+
+Keep = Callable[..., "Keeping"]
+Produce = Callable[..., tuple["Keeping", Answering]]
 
 
 class Keeper:
@@ -40,6 +44,15 @@ def new_kept(bytes_max: int = KEPT_BYTES_MAX) -> Kept:
 def numbered(seq: int, text: str = "") -> bytes:
     """One frame as it is kept."""
     return f"id: {STREAM}:{seq}\ndata: {text or seq}\n\n".encode()
+
+
+def frames(first: int, last: int) -> bytes:
+    return b"".join(numbered(seq) for seq in range(first, last + 1))
+
+
+def last(seq: int) -> bytes:
+    """The terminal frame as it is kept."""
+    return f"id: {STREAM}:{seq}\n".encode() + DONE
 
 
 def kept_with(count: int) -> Kept:

@@ -1,37 +1,20 @@
 """A follower: replays from its place, follows as the log grows, and leaves nothing behind however it ends."""
 
-import time
 from collections.abc import Callable
 
 import gevent
 import pytest
 
 from relay.core.frame_log import FrameLog
-from tests.pump.keeping import PING, Keeping, end, grow, kept_with, numbered
-from tests.pump.partners import LAST_CHUNK, SMALL_BYTES, WAYS_TO_LEAVE, Caller, turns_during, until
+from tests.pump.keeping import PING, Keep, Keeping, end, frames, grow, kept_with, numbered
+from tests.pump.partners import LAST_CHUNK, WAYS_TO_LEAVE, Caller, turns_during, until
 from tests.pump.stage import Stage
 
 LINE = "x" * 1000
 
 
-@pytest.fixture
-def keep(stage: Callable[..., Stage]) -> Callable[..., Keeping]:
-    """keep(3, heartbeat_seconds=0.1): a live stream of three frames, on a stage with that bound."""
-
-    def begin(count: int, sndbuf_bytes: int = 0, **shorter: float) -> Keeping:
-        made = stage(**shorter)
-        made.sndbuf_bytes = sndbuf_bytes
-        return Keeping(made, kept_with(count))
-
-    return begin
-
-
-def frames(first: int, last: int) -> bytes:
-    return b"".join(numbered(seq) for seq in range(first, last + 1))
-
-
 @pytest.mark.parametrize("after", [0, 1, 4, 5])
-def test_it_replays_from_any_place_and_follows_to_the_end(keep: Callable[..., Keeping], after: int) -> None:
+def test_it_replays_from_any_place_and_follows_to_the_end(keep: Keep, after: int) -> None:
     keeping = keep(5)
     caller = keeping.follower(after)
     caller.until(numbered(5)) if after < 5 else None
@@ -45,7 +28,7 @@ def test_it_replays_from_any_place_and_follows_to_the_end(keep: Callable[..., Ke
     assert follower.first_at > 0
 
 
-def test_each_frame_goes_out_as_soon_as_it_is_kept(keep: Callable[..., Keeping]) -> None:
+def test_each_frame_goes_out_as_soon_as_it_is_kept(keep: Keep) -> None:
     keeping = keep(0)
     caller = keeping.follower()
     for seq in range(1, 50):
@@ -54,7 +37,7 @@ def test_each_frame_goes_out_as_soon_as_it_is_kept(keep: Callable[..., Keeping])
     end(keeping.kept)
 
 
-def test_an_ended_stream_is_replayed_at_once(keep: Callable[..., Keeping]) -> None:
+def test_an_ended_stream_is_replayed_at_once(keep: Keep) -> None:
     keeping = keep(3)
     end(keeping.kept)
     caller = keeping.follower(1)
@@ -63,7 +46,7 @@ def test_an_ended_stream_is_replayed_at_once(keep: Callable[..., Keeping]) -> No
     assert not keeping.kept.readers
 
 
-def test_many_followers_read_the_same(keep: Callable[..., Keeping]) -> None:
+def test_many_followers_read_the_same(keep: Keep) -> None:
     keeping = keep(40)
     callers = [(after, keeping.follower(after)) for after in range(0, 40, 4)]
     for _ in range(20):
@@ -76,7 +59,7 @@ def test_many_followers_read_the_same(keep: Callable[..., Keeping]) -> None:
     assert not keeping.kept.readers
 
 
-def test_a_place_that_has_not_come_yet_is_waited_for(keep: Callable[..., Keeping]) -> None:
+def test_a_place_that_has_not_come_yet_is_waited_for(keep: Keep) -> None:
     keeping = keep(2)
     caller = keeping.follower(4)
     grow(keeping.kept, 4)
@@ -93,7 +76,7 @@ def test_what_is_pending_goes_before_the_log(stage: Callable[..., Stage]) -> Non
     assert caller.body == b": pending\n\n" + numbered(1)
 
 
-def test_a_silent_log_shows_that_it_lives_by_one_line(keep: Callable[..., Keeping]) -> None:
+def test_a_silent_log_shows_that_it_lives_by_one_line(keep: Keep) -> None:
     keeping = keep(1, heartbeat_seconds=0.05)
     caller = keeping.follower()
     caller.until(PING)
@@ -114,7 +97,7 @@ def test_without_a_heartbeat_a_silent_log_stays_silent(stage: Callable[..., Stag
     caller.until(LAST_CHUNK)
 
 
-def test_frames_put_the_heartbeat_off(keep: Callable[..., Keeping]) -> None:
+def test_frames_put_the_heartbeat_off(keep: Keep) -> None:
     keeping = keep(1, heartbeat_seconds=0.3)
     caller = keeping.follower()
     for _ in range(10):
@@ -126,9 +109,7 @@ def test_frames_put_the_heartbeat_off(keep: Callable[..., Keeping]) -> None:
 
 
 @WAYS_TO_LEAVE
-def test_a_follower_that_leaves_is_noticed_and_hurts_no_other(
-    keep: Callable[..., Keeping], leave: Callable[[Caller], None]
-) -> None:
+def test_a_follower_that_leaves_is_noticed_and_hurts_no_other(keep: Keep, leave: Callable[[Caller], None]) -> None:
     keeping = keep(2)
     caller, other = keeping.follower(), keeping.follower()
     leave(caller)
@@ -141,7 +122,7 @@ def test_a_follower_that_leaves_is_noticed_and_hurts_no_other(
     assert other.body == frames(1, 3)
 
 
-def test_a_killed_greenlet_leaves_nothing(keep: Callable[..., Keeping]) -> None:
+def test_a_killed_greenlet_leaves_nothing(keep: Keep) -> None:
     keeping = keep(2)
     caller = keeping.follower()
     until(lambda: keeping.kept.readers)
@@ -153,62 +134,7 @@ def test_a_killed_greenlet_leaves_nothing(keep: Callable[..., Keeping]) -> None:
     grow(keeping.kept, 1)
 
 
-def test_a_slow_follower_gets_all_of_it_in_order(keep: Callable[..., Keeping]) -> None:
-    keeping = keep(0, sndbuf_bytes=SMALL_BYTES)
-    caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    said = grow(keeping.kept, 300, LINE)
-    [follower] = keeping.stage.pump.followers
-    until(lambda: follower.sink.pending)
-    assert follower.cursor < 300
-    end(keeping.kept)
-    caller.until(LAST_CHUNK)
-    assert caller.body == said
-
-
-def test_a_follower_that_takes_nothing_is_dropped_and_no_other(keep: Callable[..., Keeping]) -> None:
-    keeping = keep(0, sndbuf_bytes=SMALL_BYTES, slow_reader_seconds_max=0.3)
-    slow, other = keeping.follower(rcvbuf_bytes=SMALL_BYTES), keeping.follower()
-    reading = gevent.spawn(other.until, numbered(300, LINE))
-    began = time.monotonic()
-    said = grow(keeping.kept, 300, LINE)
-    while not keeping.ended:
-        assert time.monotonic() - began < 3
-        gevent.sleep(0.01)
-    assert time.monotonic() - began > 0.25
-    assert (keeping.ended[0].end, len(keeping.kept.readers)) == ("client_slow", 1)
-    slow.to_the_end()
-    assert not slow.is_whole
-    reading.get(timeout=2)
-    end(keeping.kept)
-    other.until(LAST_CHUNK)
-    assert other.body == said
-
-
-def test_a_follower_that_takes_a_little_is_not_dropped(keep: Callable[..., Keeping]) -> None:
-    keeping = keep(0, sndbuf_bytes=SMALL_BYTES, slow_reader_seconds_max=0.25)
-    caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    said = grow(keeping.kept, 300, LINE)
-    until_at = time.monotonic() + 0.8
-    while time.monotonic() < until_at:
-        caller.received += caller.sock.recv(2048)
-        gevent.sleep(0.02)
-    assert not keeping.ended
-    end(keeping.kept)
-    caller.until(LAST_CHUNK)
-    assert caller.body == said
-
-
-def test_no_heartbeat_comes_between_the_halves_of_a_frame(keep: Callable[..., Keeping]) -> None:
-    keeping = keep(0, sndbuf_bytes=SMALL_BYTES, heartbeat_seconds=0.02)
-    caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    said = grow(keeping.kept, 100, LINE)
-    gevent.sleep(0.2)
-    end(keeping.kept)
-    caller.until(LAST_CHUNK)
-    assert caller.body.replace(PING, b"") == said
-
-
-def test_where_what_it_needs_is_gone_it_says_so(keep: Callable[..., Keeping]) -> None:
+def test_where_what_it_needs_is_gone_it_says_so(keep: Keep) -> None:
     keeping = keep(5)
     keeping.kept.log.clear()
     caller = keeping.follower(2)
@@ -218,7 +144,7 @@ def test_where_what_it_needs_is_gone_it_says_so(keep: Callable[..., Keeping]) ->
     assert not keeping.kept.readers
 
 
-def test_a_defect_ends_it_and_is_told(keep: Callable[..., Keeping], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_ends_it_and_is_told(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     keeping = keep(1)
     caller, other = keeping.follower(), keeping.follower()
     caller.until(numbered(1))
@@ -241,9 +167,7 @@ def test_a_defect_ends_it_and_is_told(keep: Callable[..., Keeping], monkeypatch:
     assert sorted([caller.body, other.body]) == [frames(1, 1), frames(1, 2)]
 
 
-def test_a_drain_lets_it_hear_its_streams_end_and_then_drops_it(
-    keep: Callable[..., Keeping], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_drain_lets_it_hear_its_streams_end_and_then_drops_it(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.pump.pump.ERROR_SECONDS_MAX", 0.2)
     keeping = keep(1)
     caller = keeping.follower()
@@ -253,30 +177,3 @@ def test_a_drain_lets_it_hear_its_streams_end_and_then_drops_it(
     assert not keeping.ended
     until(lambda: keeping.ended, 1)
     assert keeping.ended[0].end == "drained"
-
-
-def test_a_drain_ends_those_who_replay_what_is_over(
-    keep: Callable[..., Keeping], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.pump.pump.ERROR_SECONDS_MAX", 0.2)
-    keeping = keep(0, sndbuf_bytes=SMALL_BYTES)
-    caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    grow(keeping.kept, 300, LINE)
-    end(keeping.kept)
-    [follower] = keeping.stage.pump.followers
-    assert not follower.will_be_told
-    keeping.stage.pump.drain()
-    until(lambda: keeping.ended, 1)
-    assert keeping.ended[0].end == "drained"
-    caller.sees_the_other_leave()
-
-
-def test_a_follower_whose_socket_is_full_at_once_waits_for_it(stage: Callable[..., Stage]) -> None:
-    """What is owed from before fills it."""
-    made = stage()
-    made.sndbuf_bytes = SMALL_BYTES
-    keeping = Keeping(made, kept_with(2), pending=b"186a0\r\n" + b":" + b"x" * 99_997 + b"\n\n" + b"\r\n")
-    caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    end(keeping.kept)
-    caller.until(LAST_CHUNK)
-    assert caller.body.endswith(b"xx\n\n" + frames(1, 2))
