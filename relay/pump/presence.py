@@ -55,8 +55,11 @@ class Unattended:
     def __init__(self, names: tuple[str, ...], waiting: "set[Any]") -> None:
         self.names, self._waiting = names, waiting
         self._greenlet: Any = None
+        self._reason: BaseException | None = None
 
     def __enter__(self) -> "Unattended":
+        if self._reason is not None:
+            raise self._reason
         self._greenlet = gevent.getcurrent()
         self._waiting.add(self)
         return self
@@ -69,7 +72,8 @@ class Unattended:
         return b""
 
     def interrupt_soon(self, reason: BaseException) -> None:
-        """Raise `reason` where the greenlet waits, if it still does; called from another greenlet."""
+        """Raise `reason` where the greenlet waits, or where it is about to; called from another greenlet."""
+        self._reason = reason
         gevent.get_hub().loop.run_callback(self._interrupt, reason)
 
     def _interrupt(self, reason: BaseException) -> None:

@@ -14,6 +14,10 @@ class Cancelled(Exception):
     """Somebody who may do so wants it to end."""
 
 
+class Abandoned(RelayError):
+    """Nobody waits for it any more."""
+
+
 class Work(Protocol):
     """What a stream is made of. `names`: what a revocation may name to end it. `detach`: "finish" where it is made to
     its end without any reader.
@@ -34,8 +38,8 @@ class Work(Protocol):
     def head_of(self, upstream: Any) -> Head:
         """What callers are answered."""
 
-    def empty_head(self) -> Head:
-        """The same, where the upstream has not answered and will not."""
+    def empty_head(self) -> Head | None:
+        """The same, where the upstream has not answered and will not; None where only a refusal can be understood."""
 
     def refused(self, error: RelayError) -> None:
         """It never began."""
@@ -58,6 +62,7 @@ class Production:
         self.kept, self.work, self._pump = kept, work, pump
         self._presence = pump.unattended(work.names)
         self._stream: Any = None
+        self._cancelled_as = ""
         self.unattended_since: float | None = None
 
     def run(self) -> None:
@@ -67,16 +72,16 @@ class Production:
         except Cancelled:
             self._end_unbegun()
         except RelayError as error:
-            self.work.refused(error)
-            self.kept.refuse(error)
+            self._refuse(error)
         except BaseException:
-            self.kept.refuse(RelayError("internal_error", "The relay failed."))
+            self._refuse(_defect())
             raise
         else:
             self._pump_into_log(exchange)
 
     def cancel(self, end: str) -> None:
-        """End it from another greenlet; `end`: the log line's word. Idempotent."""
+        """End it from another greenlet; `end`: the log line's word. Idempotent, and never too early."""
+        self._cancelled_as = self._cancelled_as or end
         if self._stream is not None:
             self._stream.cut(end, "cancelled")
         else:
@@ -90,17 +95,38 @@ class Production:
             if ending.last:
                 kept.append(ending.last, exchange.flow.last_seq)
         finally:
-            kept.end(outcome_of(ending, exchange.flow))
+            exchange.close()  # it is, unless something failed before the pump had it
+            if kept.head is None:
+                kept.refuse(_defect())
+            else:
+                kept.end(outcome_of(ending, exchange.flow))
 
     def _begun(self, stream: Any) -> None:
         self._stream = stream
+        if self._cancelled_as:
+            stream.cut(self._cancelled_as, "cancelled")
+
+    def _refuse(self, error: RelayError) -> None:
+        try:
+            self.work.refused(error)
+        finally:
+            self.kept.refuse(error)
 
     def _end_unbegun(self) -> None:
         """Cancelled before the upstream answered: a stream with nothing in it but the reason."""
-        self.work.refused(RelayError("client_gone", "The stream was cancelled."))
-        self.kept.open(self.work.empty_head())
+        kind = Abandoned if self._cancelled_as == "client_gone" else RelayError
+        error, head = kind("client_gone", "The stream was cancelled."), self.work.empty_head()
+        if head is None:
+            self._refuse(error)
+            return
+        self.kept.open(head)
         self.kept.append(numbered_error(self.kept.subject.id, 1, self.work.dialect, "cancelled"), 1)
         self.kept.end(Outcome("cancelled", whole=False, error="cancelled"))
+        self.work.refused(error)
+
+
+def _defect() -> RelayError:
+    return RelayError("internal_error", "The relay failed.")
 
 
 def outcome_of(ending: Ending, flow: Any) -> Outcome:

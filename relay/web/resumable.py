@@ -15,6 +15,7 @@ from relay.core.errors import RelayError
 from relay.core.event_ids import mint_stream_id, read_event_id
 from relay.core.kept import Head, Kept, Subject
 from relay.exchange import open_exchange
+from relay.streams.production import Abandoned
 from relay.web.current import current_relay
 from relay.web.events import EVENT_STREAM_HEADERS, answer_headers, is_stream
 from relay.web.followed import Followed, Reading
@@ -81,7 +82,7 @@ class RelayedWork:
         self._relay, self._caller = relay, caller
         self.names, self.detach = caller.names, caller.policy.detach
         self.dialect: Dialect = incoming.route.dialect
-        self._record = incoming.record
+        self._record, self._streams = incoming.record, incoming.streams
         self._request: Incoming | None = copy.copy(incoming)
         # what becomes of this caller is not what becomes of the stream
         incoming.record = flask.g.record = replace(incoming.record, told=True, known_at=0.0)
@@ -96,8 +97,8 @@ class RelayedWork:
     def head_of(self, upstream: Any) -> Head:
         return Head(upstream.status, tuple(answer_headers(upstream)), is_stream(upstream))
 
-    def empty_head(self) -> Head:
-        return Head(200, EVENT_STREAM_HEADERS, is_stream=True)
+    def empty_head(self) -> Head | None:
+        return Head(200, EVENT_STREAM_HEADERS, is_stream=True) if self._streams else None
 
     def refused(self, error: RelayError) -> None:
         """Account for it."""
@@ -106,6 +107,8 @@ class RelayedWork:
         record.end = {503: "shed", 499: "cancelled"}.get(error.kind.status, record.end)
         if isinstance(error, KeyRevoked):
             record.end = "revoked"
+        elif isinstance(error, Abandoned):
+            record.end = "client_gone"
         self._relay.accountant.tell(record)
 
 
