@@ -1,85 +1,25 @@
 """A kept stream: who waits is told once, who reads is woken and loses nothing, and what nobody needs may go."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.errors import RelayError
-from relay.core.frame_log import PIECE_BYTES, Evicted, FrameLog, Tally
-from relay.core.kept import Head, Kept, Outcome, Subject
-
-HEAD = Head(200, (("Content-Type", "text/event-stream"),), is_stream=True)
-DONE = Outcome("done", whole=True)
-REFUSED = RelayError("overloaded", "Too much.")
-PIECE = 100
-PIECE_COST = PIECE + PIECE_BYTES
-
-
-@dataclass
-class Keeper:
-    """Takes down what it is told."""
-
-    told: list[str] = field(default_factory=list)
-
-    def opened(self, kept: Kept) -> None:
-        self.told.append("opened")
-
-    def appended(self, kept: Kept, data: bytes, last_seq: int) -> None:
-        self.told.append(f"appended {last_seq}")
-
-    def ended(self, kept: Kept) -> None:
-        self.told.append(f"ended {kept.status}")
-
-
-@dataclass(eq=False)
-class Reader:
-    """Takes one piece whenever it wants to."""
-
-    kept: Kept
-    cursor: int = 0
-    woken: int = 0
-    got: bytes = b""
-
-    def advance(self) -> None:
-        self.woken += 1
-
-    def take(self) -> None:
-        data, self.cursor = self.kept.log.read(self.cursor, 0)
-        self.got += data
-        self.kept.taken()
-
-
-class EagerReader(Reader):
-    """Takes what there is as soon as it is told."""
-
-    def advance(self) -> None:
-        super().advance()
-        self.take()
-
-
-def kept_with(pieces_max: int = 4) -> Kept:
-    """A stream of which so many pieces are kept."""
-    subject = Subject("rs_1", "key_1", "/v1/chat/completions", "gpt-test", "", 0.0)
-    return Kept(subject, pieces_max * PIECE_COST, Keeper(), FrameLog(Tally()))
-
-
-def append(kept: Kept, count: int = 1) -> None:
-    for _ in range(count):
-        kept.append(b"%0*d" % (PIECE, kept.log.last_seq + 1), kept.log.last_seq + 1)
-
-
-def told(kept: Kept) -> list[str]:
-    assert isinstance(kept.keeper, Keeper)
-    return kept.keeper.told
-
-
-def joined(kept: Kept, kind: type[Reader] = Reader, cursor: int = 0) -> Reader:
-    reader = kind(kept, cursor)
-    kept.join(reader)
-    return reader
+from relay.core.kept import Kept, Outcome
+from tests.core.keeping import (
+    DONE,
+    HEAD,
+    PIECE,
+    PIECE_COST,
+    REFUSED,
+    EagerReader,
+    Reader,
+    append,
+    joined,
+    kept_with,
+    told,
+)
 
 
 def test_its_status_is_what_became_of_it() -> None:
@@ -220,38 +160,3 @@ def test_a_reader_never_misses_what_comes_behind_its_place(steps: list[str]) -> 
         for reader, start in zip(readers, starts, strict=True):
             assert reader.got == b"".join(b"%0*d" % (PIECE, seq) for seq in range(start + 1, reader.cursor + 1))
         assert kept.log.bytes <= (3 + 1) * PIECE_COST
-
-
-def test_what_is_forgotten_is_kept_for_its_readers_alone() -> None:
-    kept = kept_with()
-    reader = joined(kept)
-    append(kept, 2)
-    kept.forget()
-    append(kept)
-    kept.end(DONE)
-    for _ in range(3):
-        reader.take()
-    assert len(reader.got) == 3 * PIECE
-    kept.leave(reader)
-    assert kept.log.bytes == 0
-
-
-@pytest.mark.parametrize("forget_first", [True, False])
-@pytest.mark.parametrize(
-    "end", [lambda kept: kept.end(DONE), lambda kept: kept.refuse(REFUSED)], ids=["ended", "refused"]
-)
-def test_what_is_forgotten_gives_its_memory_back_once_it_ended(forget_first: bool, end: Callable[[Kept], None]) -> None:
-    kept = kept_with()
-    append(kept, 2)
-    if forget_first:
-        kept.forget()
-        assert kept.log.bytes > 0, "its producer goes on"
-        append(kept)
-        end(kept)
-    else:
-        end(kept)
-        assert kept.log.bytes > 0
-        kept.forget()
-    assert kept.log.bytes == 0
-    with pytest.raises(Evicted):
-        kept.log.read(0, PIECE)

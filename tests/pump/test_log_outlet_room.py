@@ -35,7 +35,7 @@ def test_a_slow_reader_slows_the_upstream_within_bounds_and_gets_all(produce: Pr
     until(lambda: stream.sink.pending)
     gevent.sleep(0.1)
     paused_at = keeping.kept.log.last_seq
-    assert keeping.kept.log.bytes < 20_000 + 80_000, "the bound, and one read"
+    assert keeping.kept.log.bytes < 20_000 + 160_000, "the bound, and a read or two"
     gevent.sleep(0.1)
     assert keeping.kept.log.last_seq == paused_at < 4000
     caller.until(LAST_CHUNK)

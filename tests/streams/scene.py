@@ -60,8 +60,8 @@ class Pump:
         self.waiting: set[Any] = set()
         self.streams: list[Stream] = []
 
-    def unattended(self, key_id: str) -> Unattended:
-        return Unattended(key_id, self.waiting)
+    def unattended(self, names: tuple[str, ...]) -> Unattended:
+        return Unattended(names, self.waiting)
 
     def produce(self, exchange: Any, kept: Kept, begun: Callable[[Any], None]) -> Ending:
         stream = Stream()
@@ -78,7 +78,7 @@ class Pump:
 class Work:
     """`opened`: what the upstream's answer comes to, an Exchange or an error; `before`: runs before it is awaited."""
 
-    key_id = KEY
+    names = (KEY,)
     dialect = OPENAI
 
     def __init__(self, detach: str = "", head: Head | None = HEAD) -> None:
