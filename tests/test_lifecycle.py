@@ -24,10 +24,22 @@ class Scene:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.idle_ended = 0
-        self.worker = SimpleNamespace(alive=True)
+        self.making = False
+        self.notified = 0
+        self.worker = SimpleNamespace(alive=True, run=self.run, notify=self.notify)
         note = self.notes.append
         self.lifecycle = Lifecycle(self, self, LAME_DUCK_SECONDS, DRAIN_SECONDS, lambda: note("reload"))
+        self.lifecycle.is_making = lambda: self.making
         self.lifecycle.attach(self.worker)
+
+    def run(self) -> None:
+        """gunicorn's: until no connection is left."""
+        while self.worker.alive:
+            gevent.sleep(0.002)
+        self.notes.append("no connection is left")
+
+    def notify(self) -> None:
+        self.notified += 1
 
     def drain(self) -> None:
         self.notes.append("drain")
@@ -102,3 +114,36 @@ def test_a_signal_only_leaves_word(scene: Scene) -> None:
     assert scene.notes == [], "it was done in the middle of something else"
     gevent.sleep(0.005)
     assert scene.notes == ["reload"]
+
+
+def test_the_worker_leaves_when_no_connection_is_left_and_nothing_is_made(scene: Scene) -> None:
+    running = gevent.spawn(scene.worker.run)
+    gevent.sleep(0.01)
+    assert not running.ready()
+    send(signal.SIGTERM)
+    running.get(timeout=1)
+    assert (scene.notes, scene.notified) == (["no connection is left"], 0)
+
+
+def test_what_is_made_without_a_connection_may_finish(scene: Scene) -> None:
+    scene.making = True
+    running = gevent.spawn(scene.worker.run)
+    send(signal.SIGTERM)
+    wait_until(lambda: scene.notified > 2)
+    assert not running.ready()
+    scene.making = False
+    running.get(timeout=1)
+    assert scene.notes == ["no connection is left"], "the drain's time was not over"
+
+
+def test_what_does_not_end_holds_the_worker_up_no_longer_than_its_last_moment(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "LAST_SECONDS_MAX", 0.1)
+    scene.making, begun = True, lifecycle.time.monotonic()
+    running = gevent.spawn(scene.worker.run)
+    send(signal.SIGTERM)
+    running.get(timeout=2)
+    seconds = lifecycle.time.monotonic() - begun
+    assert LAME_DUCK_SECONDS + DRAIN_SECONDS + 0.1 <= seconds < 1
+    assert scene.notes == ["no connection is left", "drain"]

@@ -135,6 +135,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     streams = Streams(store, pump, settings.resume.detach_seconds, log.failure)
     times = settings.server.lame_duck_seconds, settings.server.drain_seconds
     lifecycle = Lifecycle(pump, connections, *times, reload)
+    lifecycle.is_making = lambda: bool(streams.producing)
     metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(connections.busy))
     metrics.gauge("relay_memory_bytes", "Resident memory as last measured", lambda: capacity.memory_bytes)
     metrics.gauge("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped)

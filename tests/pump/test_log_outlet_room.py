@@ -30,17 +30,17 @@ def flood(upstream: Answering, count: int) -> gevent.Greenlet:
 def test_a_slow_reader_slows_the_upstream_within_bounds_and_gets_all(produce: Produce) -> None:
     keeping, upstream = produce(bytes_max=20_000, sndbuf_bytes=SMALL_BYTES)
     caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    writing = flood(upstream, 4000)
+    writing = flood(upstream, 1200)
     [stream] = keeping.stage.pump.live
     until(lambda: stream.sink.pending)
     gevent.sleep(0.1)
     paused_at = keeping.kept.log.last_seq
     assert keeping.kept.log.bytes < 20_000 + 160_000, "the bound, and a read or two"
     gevent.sleep(0.1)
-    assert keeping.kept.log.last_seq == paused_at < 4000
+    assert keeping.kept.log.last_seq == paused_at < 1200
     caller.until(LAST_CHUNK)
     writing.join()
-    assert caller.body == said(4000) + last(4001)
+    assert caller.body == said(1200) + last(1201)
     assert keeping.stage.end == "done"
 
 
@@ -89,10 +89,10 @@ def test_who_joins_and_takes_what_was_missing_makes_room_and_the_end_is_heard(pr
 def test_a_slow_reader_is_dropped_and_the_stream_goes_on_for_the_others(produce: Produce) -> None:
     keeping, upstream = produce(bytes_max=20_000, sndbuf_bytes=SMALL_BYTES, slow_reader_seconds_max=0.3)
     slow, other = keeping.follower(rcvbuf_bytes=SMALL_BYTES), keeping.follower()
-    writing = flood(upstream, 2000)
+    writing = flood(upstream, 800)
     other.until(LAST_CHUNK)
     writing.join()
-    assert other.body == said(2000) + last(2001)
+    assert other.body == said(800) + last(801)
     assert sorted(follower.end or "" for follower in keeping.ended) == ["client_slow", "done"]
     slow.sees_the_other_leave()
     assert not slow.is_whole
@@ -101,7 +101,7 @@ def test_a_slow_reader_is_dropped_and_the_stream_goes_on_for_the_others(produce:
 def test_a_cut_while_it_waits_for_room_is_told_to_those_who_read_on(produce: Produce) -> None:
     keeping, upstream = produce(bytes_max=20_000, sndbuf_bytes=SMALL_BYTES)
     caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    writing = flood(upstream, 4000)
+    writing = flood(upstream, 1200)
     [stream] = keeping.stage.pump.live
     until(lambda: stream.sink.pending)
     stream.cut("cancelled", "cancelled")
@@ -116,11 +116,11 @@ def test_a_cut_while_it_waits_for_room_is_told_to_those_who_read_on(produce: Pro
 def test_an_upstream_that_waits_for_a_slow_reader_is_not_idle(produce: Produce) -> None:
     keeping, upstream = produce(bytes_max=20_000, sndbuf_bytes=SMALL_BYTES, idle_seconds_max=0.3)
     caller = keeping.follower(rcvbuf_bytes=SMALL_BYTES)
-    writing = flood(upstream, 1500)
+    writing = flood(upstream, 800)
     [stream] = keeping.stage.pump.live
     until(lambda: stream.sink.pending)
     gevent.sleep(0.6)
     assert not keeping.endings
     caller.until(LAST_CHUNK)
     writing.join()
-    assert caller.body == said(1500) + last(1501)
+    assert caller.body == said(800) + last(801)
