@@ -31,10 +31,11 @@ from relay.stores.budgets import Budgets
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 from relay.stores.ledger import Ledger
+from relay.stores.redis_listener import RECONNECT_SECONDS
 from relay.stores.revocations import Revocations
 from relay.stores.secret import open_secret
 from relay.stores.shared import TEND_SECONDS, Limits, open_limits
-from relay.stores.streams import MemoryStreams
+from relay.stores.streams_redis import open_streams
 from relay.streams.streams import LOOK_SECONDS, Streams
 from relay.tokens import TokenSigner
 from relay.upstream.connections import POOLED_SECONDS_MAX
@@ -76,6 +77,8 @@ class Relay:
 
     def stop(self) -> None:
         """End the background work and write what is left to write."""
+        with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
+            self.streams.close()
         self.loop.stop()
         self.upstreams.close()
         with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
@@ -131,8 +134,9 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     metrics = Metrics((), settings.models.prices, settings.server.workers)
     connections = Connections(settings.server.connections_per_worker)
     capacity = Capacity(lambda: connections.is_full, pump.shed, settings.server.memory_bytes_max)
-    store = MemoryStreams(parts.keeping(settings))
+    store = open_streams(settings.stores.redis_url, parts.keeping(settings), log.failure)
     streams = Streams(store, pump, settings.resume.detach_seconds, log.failure)
+    store.on_cancel = streams.cancel_here
     times = settings.server.lame_duck_seconds, settings.server.drain_seconds
     lifecycle = Lifecycle(pump, connections, *times, reload)
     lifecycle.is_making = lambda: bool(streams.producing)
@@ -155,6 +159,8 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(MEASURE_SECONDS, "room", connections.make_room)
         loop.every(LOOK_SECONDS, "streams", streams.look)
         loop.every(TEND_SECONDS, "streams", store.tend)
+        for name, work in store.background:
+            loop.every(RECONNECT_SECONDS, name, work)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
     return Relay(

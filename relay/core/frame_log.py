@@ -56,6 +56,11 @@ class FrameLog:
         self._pieces.clear()
         self._lasts.clear()
 
+    def skip_to(self, seq: int) -> None:
+        """Forget all of it, and go on behind number `seq`."""
+        self.clear()
+        self.evicted_seq = self.last_seq = seq
+
     def is_over(self, bytes_max: int) -> bool:
         """Whether there is more than that, in more than the one piece that is always kept."""
         return self.bytes > bytes_max and len(self._pieces) - self._first > 1
@@ -105,6 +110,9 @@ class FrameLog:
         """The piece without the frames that the reader has."""
         piece = self._pieces[index]
         before = self._lasts[index - 1] if index > self._first else self.evicted_seq
-        if after <= before:
-            return piece
-        return piece.split(b"\n\n", after - before)[-1]
+        return behind(piece, after - before)
+
+
+def behind(piece: bytes, frames: int) -> bytes:
+    """The piece without its first `frames` frames."""
+    return piece.split(b"\n\n", frames)[-1] if frames > 0 else piece

@@ -29,9 +29,17 @@ class Wire:
         """Send all commands at once and return their replies. Raises TimeoutError, RedisError (also where Redis refuses
         a command), OSError, and ValueError where it is no Redis that answers.
         """
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        self.send(*commands)
         deadline = time.monotonic() + self._seconds_max
         return [self._reply(deadline) for _ in commands]
+
+    def send(self, *commands: Command) -> None:
+        """Send commands, whose replies `receive` returns one by one. Raises as `converse`."""
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+
+    def receive(self, seconds_max: float) -> Any:
+        """Return what Redis says next, or None where it says nothing in that time. Raises as `converse`."""
+        return self._connection.read_response() if self._connection.can_read(seconds_max) else None
 
     def close(self) -> None:
         """Give the connection up."""

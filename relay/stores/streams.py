@@ -23,10 +23,16 @@ class Keeping:
 
 
 class MemoryStreams:
-    """One process alone. `clock`: seconds, never set back. It is the keeper of its streams: nothing needs telling."""
+    """One process alone. `clock`: seconds, never set back. It is the keeper of its streams: nothing needs telling.
+
+    `on_cancel`: never called, for no other process wants one ended. `background`: what must run beside `tend`.
+    """
+
+    background: tuple[tuple[str, Callable[[], None]], ...] = ()
 
     def __init__(self, keeping: Keeping, clock: Callable[[], float] = time.monotonic) -> None:
         self.keeping, self._clock = keeping, clock
+        self.on_cancel: Callable[[str], None] = lambda stream_id: None
         self.tally = Tally()
         self._kept: dict[str, Kept] = {}
         self._claims: dict[str, Kept] = {}
@@ -91,9 +97,9 @@ class MemoryStreams:
                 return
             self.remove(self._kept[stream_id])
 
-    def is_followed_elsewhere(self, kept: Kept) -> bool:
-        """Whether another process reads along."""
-        return False
+    def followed_elsewhere(self, all_kept: list[Kept]) -> set[str]:
+        """The names of those that other processes read along: here there is no other."""
+        return set()
 
     def ask_to_cancel(self, kept: Kept) -> None:
         """Pass a cancel on to the process that produces it: here there is no other."""

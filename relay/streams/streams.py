@@ -38,9 +38,11 @@ class Store(Protocol):
 
     def remove(self, kept: Kept) -> None: ...
 
-    def is_followed_elsewhere(self, kept: Kept) -> bool: ...
+    def followed_elsewhere(self, all_kept: list[Kept]) -> set[str]: ...
 
     def ask_to_cancel(self, kept: Kept) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class WaitingReader:
@@ -104,6 +106,12 @@ class Streams:
         elif kept.outcome is None:
             self._store.ask_to_cancel(kept)
 
+    def cancel_here(self, stream_id: str) -> None:
+        """End it if it is made here: another process asks for it."""
+        production = self.producing.get(stream_id)
+        if production is not None:
+            production.cancel("cancelled")
+
     def forget(self, kept: Kept) -> None:
         """Cancel it and keep nothing of it."""
         self.cancel(kept)
@@ -132,6 +140,10 @@ class Streams:
         """Keep so much for so long from now on."""
         self._store.keeping = keeping
 
+    def close(self) -> None:
+        """Write what other processes are to read, and give connections up."""
+        self._store.close()
+
     def collect(self, kept: Kept, bytes_max: int) -> bytes:
         """Return the whole body once it is complete, or its first `bytes_max` bytes."""
         body = b""
@@ -156,20 +168,23 @@ class Streams:
 
     def look(self) -> None:
         """Cancel what nobody has read for too long; called every LOOK_SECONDS."""
+        alone = [production for production in list(self.producing.values()) if not self._is_attended(production)]
+        followed = self._store.followed_elsewhere([production.kept for production in alone]) if alone else set()
         now = time.monotonic()
-        for production in list(self.producing.values()):
-            if production.kept.is_attended or production.work.detach == "finish":
+        for production in alone:
+            if production.kept.subject.id in followed:
                 production.unattended_since = None
             elif production.unattended_since is None:
                 production.unattended_since = now
             elif now - production.unattended_since >= self.detach_seconds:
-                self._give_up(production)
+                production.cancel("client_gone")
 
-    def _give_up(self, production: Production) -> None:
-        if self._store.is_followed_elsewhere(production.kept):
+    def _is_attended(self, production: Production) -> bool:
+        """Whether anybody here reads it, or it is made to its end anyway."""
+        if production.kept.is_attended or production.work.detach == "finish":
             production.unattended_since = None
-        else:
-            production.cancel("client_gone")
+            return True
+        return False
 
     def _make(self, production: Production) -> None:
         kept = production.kept
