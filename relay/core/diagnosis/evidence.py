@@ -70,6 +70,11 @@ class Stream:
     error: str = ""
     quiet_seconds: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the relay itself did not send it, or not to its end: that says nothing of the way."""
+        return bool(self.error or self.answer.code)
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -83,7 +83,7 @@ def whole(evidence: Evidence) -> Finding | None:
 def kept_alive(evidence: Evidence) -> Finding | None:
     """Whether the longest silence that the relay allows itself survives the way."""
     silent = evidence.silent
-    if silent is None or silent.error:
+    if silent is None or silent.was_refused:
         return None
     before, within, last = silent.quiet_seconds
     if silent.ended and silent.answer.status == 200:

@@ -49,6 +49,9 @@ def unchecked(evidence: Evidence) -> list[str]:
         left.append("streams and headers: give a key (--key, or RELAY_KEY)")
     if not evidence.origin:
         left.append("CORS: give the page's origin (--origin https://app.example)")
-    if evidence.plain is not None and evidence.silent is None:
+    silent = evidence.silent
+    if evidence.plain is not None and silent is None:
         left.append("idle cuts: --idle, which takes a while")
+    if silent is not None and silent.was_refused:
+        left.append(f"idle cuts: the relay refused ({silent.error or silent.answer.shown})")
     return left

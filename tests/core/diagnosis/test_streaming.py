@@ -69,4 +69,5 @@ def test_a_cut_in_silence_tells_after_how_many_seconds() -> None:
 def test_what_could_not_be_measured_is_not_found() -> None:
     assert wrong(silent=None, dressed=None) == []
     assert wrong(silent=replace(STREAM, ended=False, error="relay_draining")) == []
+    assert wrong(silent=refused(429, "too_many_streams")) == []
     assert wrong(plain=replace(STREAM, frames=STREAM.frames[:2], arrived=None)) == []
