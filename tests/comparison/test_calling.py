@@ -1,6 +1,7 @@
 """One call, timed: first text, last text, usage, and each way in which it may fail."""
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -107,9 +108,11 @@ def test_what_is_no_whole_answer_is_a_failure(
 
 
 def test_a_call_has_its_time_and_the_next_one_a_connection_of_its_own(server: ScriptedUpstream) -> None:
-    server.answer(then_closing(SSE, chunk(ONE), 5.0))
+    server.answer(then_closing(SSE, 0.8, chunk(ONE), 5.0))
     with Caller(way(server.port)) as caller:
-        assert caller.call(BODY, 0.3).failure == "timeout"
+        began = time.monotonic()
+        assert caller.call(BODY, 1.0).failure == "timeout"
+        assert time.monotonic() - began < 1.6
         server.answer(each(SSE, chunk(ONE + DONE) + LAST_CHUNK))
         assert caller.call(BODY, 10).failure == ""
 

@@ -83,11 +83,12 @@ def test_at_once_is_at_once_and_else_one_by_one(
     assert crowd.most == most
 
 
-def test_a_run_ends_when_its_time_is_up_and_says_so(server: ScriptedUpstream) -> None:
-    server.answer(Crowd(0.3))
+@pytest.mark.parametrize(("requests", "parallel"), [(1_000, 0), (3, 5)])
+def test_a_run_ends_when_its_time_is_up_and_says_so(server: ScriptedUpstream, requests: int, parallel: int) -> None:
+    server.answer(Crowd(0.2))
     began = time.monotonic()
-    run = Runner(Plan(["a", "b"], 1_000, 7, 5, seconds_max=1), ways(server)[:1], lambda: None).run()
+    run = Runner(Plan(["a", "b"], requests, 7, parallel, seconds_max=0.5), ways(server)[:1], lambda: None).run()
     assert time.monotonic() - began < 5
     assert run.cut_short
-    assert 1 <= len(run.calls["a", "sequential", "relay"]) <= 5
-    assert run.calls["b", "parallel", "relay"] == []
+    assert 1 <= len(run.calls["a", "sequential", "relay"]) <= 3
+    assert not run.calls.get(("b", "parallel", "relay"))

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from config.schema import Cors, Demo, Server
 from tests.house import House
+from tests.web.served import Served
 
 QUICK = "/selftest?frames=3&interval_ms=10"
 
@@ -99,6 +100,19 @@ def test_it_holds_a_slot_until_its_end_can_be_read(house: House) -> None:
     assert last == b"data: [DONE]\n\n"
     assert house.slots_held() == 0
     answer.close()
+
+
+def test_on_a_real_connection_the_slot_is_free_before_the_end_is_written(
+    house: House, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    conclude = house.relay.pump.conclude
+    monkeypatch.setattr(house.relay.pump, "conclude", lambda *end: (held.append(house.slots_held()), conclude(*end))[1])
+    head = f"GET {QUICK} HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {house.new_key()}\r\n\r\n"
+    received = served.answer(head.encode())
+    assert received.endswith(b"\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+    assert received.count(b'"n":') == 3
+    assert held == [0]
 
 
 def test_a_caller_that_does_not_read_on_frees_its_slot(house: House) -> None:

@@ -48,6 +48,12 @@ def test_a_uniform_delay_and_jitter_are_not() -> None:
     assert not judged([100.0 * n + 5_000 + 40 * (n % 2) for n in range(20)]).is_held_back
 
 
+def test_a_link_that_falls_behind_and_catches_up_is_not() -> None:
+    came = [160.0 * n if n < 10 else 1_440.0 + 50 * (n - 9) for n in range(20)]
+    assert judged(came).late_ms > 500
+    assert not judged(came).is_held_back
+
+
 def test_too_few_frames_say_nothing() -> None:
     assert judge([Arrival(1, 0, 0), Arrival(2, 100, 0)]) is None
     assert judge([]) is None
