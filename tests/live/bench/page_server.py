@@ -1,4 +1,4 @@
-"""Serves the test pages, and the openai package to them, under an origin that is not the relay's."""
+"""Serves the test pages, and to them the openai package and the relay's client, under an origin not the relay's."""
 
 import functools
 import http.server
@@ -8,6 +8,8 @@ from tests.live.bench.program import ROOT
 
 PAGES = ROOT / "tests" / "live" / "pages"
 PACKAGES = ROOT / "tests" / "live" / "node" / "node_modules"
+STATIC = ROOT / "relay" / "web" / "static"
+ELSEWHERE = {"/openai/": PACKAGES, "/relay-client.js": STATIC}
 
 
 class PageServer:
@@ -35,10 +37,15 @@ class PageServer:
 class _Files(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # 237 small files, each a head and a body
-    extensions_map = {".html": "text/html", ".mjs": "text/javascript", "": "application/octet-stream"}
+    extensions_map = {
+        ".html": "text/html",
+        ".mjs": "text/javascript",
+        ".js": "text/javascript",
+        "": "application/octet-stream",
+    }
 
     def translate_path(self, path: str) -> str:
-        self.directory = str(PACKAGES if path.startswith("/openai/") else PAGES)
+        self.directory = str(next((ELSEWHERE[start] for start in ELSEWHERE if path.startswith(start)), PAGES))
         return super().translate_path(path)
 
     def log_message(self, format: str, *args: object) -> None:

@@ -1,0 +1,14 @@
+// The page ../pages/client.mjs without a browser: calls come as lines of JSON, answers go out as such. Run by node_page.py.
+import { createInterface } from "node:readline";
+
+import { calls } from "../pages/client.mjs";
+
+const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, name, asked } = JSON.parse(line);
+  Promise.resolve()
+    .then(() => calls[name](asked))
+    .then((value) => say({ id, value: value ?? null }), (error) => say({ id, error: String(error.stack) }));
+}
+process.exit(0);
