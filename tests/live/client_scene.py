@@ -7,7 +7,7 @@ from typing import Any
 from tests.live.bench.browser import Tab
 from tests.live.bench.conversation import Request
 from tests.live.bench.node_page import NodePage
-from tests.live.bench.scripts import Answer
+from tests.live.bench.scripts import Answer, every_request
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.scripted_relay import in_order
 
@@ -32,7 +32,7 @@ class Scene:
 
     def relay(self, *answers: Answer, **options: object) -> "Scene":
         """The relay will say this, one answer after another; a new client, with these options, will ask it."""
-        self.server.answer(in_order(*answers))
+        self.server.answer(every_request(in_order(*answers)))
         self.page.call("client", **{"baseUrl": self.base_url, **options})
         return self
 
@@ -58,4 +58,4 @@ class Scene:
 
 
 def _is_beside(request: Request) -> bool:
-    return "/cancel" in request.path or request.path in ("/health/live", "/relay-client.js")
+    return "/cancel" in request.path or request.path.endswith(("/health/live", "/relay-client.js"))

@@ -3,10 +3,11 @@
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.live.bench.conversation import Connection, Request
-from tests.live.bench.scripts import CHUNKED, DONE, Answer, Script, chat_frame, data_frame, every_request, length
+from tests.live.bench.node_page import CLIENT
+from tests.live.bench.scripts import CHUNKED, DONE, Answer, chat_frame, data_frame, length
 from tests.live.bench.wire import LAST_CHUNK, chunk
 
 STREAM = "rs_0123456789abcdefghijkl"
@@ -107,10 +108,10 @@ def hanging_up(conn: Connection, request: Request) -> None:
     conn.close()
 
 
-def in_order(*answers: Answer) -> Script:
+def in_order(*answers: Answer) -> Answer:
     """The first request that counts gets the first answer, and so on; the last one serves all that follow.
 
-    Preflights, looks at /health/live and cancels are answered beside.
+    Preflights, looks at /health/live, cancels and the client's own file are answered beside.
     """
     left = itertools.chain(answers, itertools.repeat(answers[-1]))
 
@@ -119,12 +120,24 @@ def in_order(*answers: Answer) -> Script:
             conn.send(head(request, "204 No Content"))
         elif request.path == "/health/live":
             saying("200 OK", {"status": "live"})(conn, request)
+        elif request.path.endswith("/relay-client.js"):
+            body = CLIENT.read_bytes()
+            conn.send(head(request, "200 OK", "Content-Type: text/javascript", length(len(body))) + body)
         elif "/cancel" in request.path:
             saying("200 OK", {"id": STREAM, "status": "cancelled"})(conn, request)
         else:
             next(left)(conn, request)
 
-    return every_request(answer)
+    return answer
+
+
+def without_cors(answer: Answer) -> Answer:
+    """The same from a server that lists no origin."""
+
+    def answer_(conn: Connection, request: Request) -> None:
+        answer(conn, replace(request, headers=[pair for pair in request.headers if pair[0].lower() != "origin"]))
+
+    return answer_
 
 
 def head(request: Request, status: str, *lines: str) -> bytes:

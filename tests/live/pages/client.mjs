@@ -61,6 +61,12 @@ export const calls = {
     Math.random = real.random;
   },
 
+  // The client as the relay itself serves it, which then knows where that is.
+  clientFrom: async ({ url }) => {
+    client = new (await import(url)).RelayClient();
+    abort = new AbortController();
+  },
+
   read: ({ leave, idleMs, ...asked }) => read(open(asked), leave, idleMs),
   readMany: ({ count, ...asked }) => Promise.all(Array.from({ length: count }, () => read(open(asked)))),
   resume: ({ left, leave }) => read(client.resume(left ?? latest.stream, { signal: abort.signal }), leave),
@@ -107,6 +113,7 @@ export const calls = {
   },
 
   waits: () => waits,
+  now: () => performance.now(),
 
   // When each of so many was let in, in milliseconds of the page's time, each staying for `stayMs`.
   enter: async ({ count, atOnce, perMinute, stayMs = 0 }) => {
