@@ -54,7 +54,9 @@ class Scene:
         return [request for request in self.server.requests if "/cancel" in request.path and request.method == "POST"]
 
     def tail(self) -> str:
-        return "\n".join([self.page.tail(), *(f"{one.method} {one.path} {one.headers}" for one in self.server.requests)])
+        return "\n".join(
+            [self.page.tail(), *(f"{one.method} {one.path} {one.headers}" for one in self.server.requests)]
+        )
 
 
 def _is_beside(request: Request) -> bool:

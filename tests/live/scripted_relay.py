@@ -101,7 +101,9 @@ def refusing(status: str, code: str, *headers: str) -> Answer:
 
 
 def error_event(code: str, **more: object) -> bytes:
-    return data_frame({"error": {"message": f"It is {code}.", "type": "stream_error", "param": None, "code": code, **more}})
+    return data_frame(
+        {"error": {"message": f"It is {code}.", "type": "stream_error", "param": None, "code": code, **more}}
+    )
 
 
 def hanging_up(conn: Connection, request: Request) -> None:
@@ -143,7 +145,11 @@ def without_cors(answer: Answer) -> Answer:
 def head(request: Request, status: str, *lines: str) -> bytes:
     """With the CORS headers of the relay, for whatever origin asks."""
     origin = request.header("origin")
-    cors = [] if origin is None else [f"Access-Control-Allow-Origin: {origin}", f"Access-Control-Expose-Headers: {EXPOSED}"]
+    cors = (
+        []
+        if origin is None
+        else [f"Access-Control-Allow-Origin: {origin}", f"Access-Control-Expose-Headers: {EXPOSED}"]
+    )
     if request.method == "OPTIONS":
         allowed = request.header("access-control-request-headers") or ""
         cors += [f"Access-Control-Allow-Headers: {allowed}", "Access-Control-Allow-Methods: GET, POST"]

@@ -1,4 +1,4 @@
-"""A pytest plugin of the tests of relay-client.js, which runs in Node and in Chromium, before a relay that a test scripts."""
+"""A pytest plugin of the tests of relay-client.js: in Node and in Chromium, before a relay that a test scripts."""
 
 from collections.abc import Iterator
 

@@ -1,10 +1,11 @@
-"""relay-client.js in a page of another origin: a refusal by CORS, a dead server and a broken connection are told apart."""
+"""relay-client.js in a page of another origin: CORS, a dead server and a broken connection are told apart."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.live.bench.browser import Browser
+from tests.live.bench.conversation import Connection, Request
 from tests.live.bench.page_server import PageServer
 from tests.live.bench.ports import free_port
 from tests.live.bench.scripts import every_request
@@ -53,12 +54,20 @@ def test_a_place_to_come_back_to_that_the_page_may_not_read_is_none(in_chromium:
 
 
 def test_coming_back_to_a_relay_that_has_unlisted_the_origin_is_told_as_cors(in_chromium: Scene) -> None:
-    in_chromium.relay(Telling(ALL, 2), without_cors(WHOLE))
-    unlisted = without_cors(in_order(WHOLE))
-    seen = in_chromium.start()
-    in_chromium.server.wait_for_requests(1)
-    in_chromium.server.answer(every_request(lambda conn, request: unlisted(conn, request)))
-    assert seen.result(20)["error"]["kind"] == "cors"
+    listed, unlisted = in_order(Telling(ALL, 2)), without_cors(in_order(WHOLE))
+    answers = [listed, unlisted]
+
+    def answer(conn: Connection, request: Request) -> None:
+        now = answers[0]
+        if request.method == "POST":
+            del answers[0]
+        now(conn, request)
+
+    in_chromium.relay(WHOLE)
+    in_chromium.server.answer(every_request(answer))
+    seen = in_chromium.read()
+    assert (seen["error"]["kind"], seen["texts"]) == ("cors", TEXTS[:2])
+    assert len(in_chromium.asked("POST")) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "/sse"])

@@ -141,7 +141,10 @@ def test_an_error_within_the_answer_is_told_as_the_server_says_it(scene: Scene, 
 ERRORS: dict[str, tuple[bytes, str]] = {
     "messages": (typed("error", error={"type": "overloaded_error", "message": "Too much."}), "overloaded_error"),
     "responses": (typed("error", code="c", message="m", error={"code": "c", "message": "m", "type": "t"}), "c"),
-    "a failed response": (typed("response.failed", response={"error": {"code": "server_error", "message": "m"}}), "server_error"),
+    "a failed response": (
+        typed("response.failed", response={"error": {"code": "server_error", "message": "m"}}),
+        "server_error",
+    ),
     "a word": (data_frame({"error": "It broke."}), ""),
 }
 

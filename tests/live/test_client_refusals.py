@@ -1,4 +1,4 @@
-"""relay-client.js before a server that says no: what is asked again, when, with which token, and what is never paid twice."""
+"""relay-client.js before a server that says no: what is asked again, when, with which token, and what never is."""
 
 import email.utils
 import time
@@ -18,7 +18,12 @@ BUSY = "429 Too Many Requests"
 
 def assert_refused(seen: Any, status: int, code: str) -> None:
     error = seen["error"]
-    assert (error["kind"], error["status"], error["code"], error["message"]) == ("refused", status, code, f"It is {code}.")
+    assert (error["kind"], error["status"], error["code"], error["message"]) == (
+        "refused",
+        status,
+        code,
+        f"It is {code}.",
+    )
     assert (seen["state"], seen["texts"], error["requestId"]) == ("failed", [], "req_1")
 
 
@@ -68,7 +73,11 @@ def test_what_shall_not_or_cannot_soon_be_asked_again_is_not(scene: Scene, heade
 def test_a_request_that_may_have_arrived_is_not_sent_again(scene: Scene) -> None:
     """Its Idempotency-Key may be forgotten with the relay that broke: to ask again is the page's decision."""
     seen = scene.relay(hanging_up, WHOLE).read()
-    assert (seen["error"]["kind"], seen["error"]["code"], seen["error"]["retryable"]) == ("network", "connection_lost", False)
+    assert (seen["error"]["kind"], seen["error"]["code"], seen["error"]["retryable"]) == (
+        "network",
+        "connection_lost",
+        False,
+    )
     assert len(scene.asked("POST")) == 1
 
 
@@ -99,8 +108,10 @@ def test_a_token_serves_all_streams_until_it_expires(scene: Scene) -> None:
 
 
 def test_streams_that_find_out_together_ask_for_one_new_token(scene: Scene) -> None:
-    scene.relay(lambda conn, request: (EXPIRED if request.header("authorization") == "Bearer old" else WHOLE)(conn, request),
-                tokens=["old", "new", "surplus"])
+    scene.relay(
+        lambda conn, request: (EXPIRED if request.header("authorization") == "Bearer old" else WHOLE)(conn, request),
+        tokens=["old", "new", "surplus"],
+    )
     seen = scene.call("readMany", count=4)
     assert [one["state"] for one in seen] == ["complete"] * 4
     assert sorted(map(str, tokens(scene))) == ["Bearer new"] * 4 + ["Bearer old"] * 4
@@ -108,7 +119,9 @@ def test_streams_that_find_out_together_ask_for_one_new_token(scene: Scene) -> N
 
 
 def test_the_new_token_is_kept_for_a_later_attempt(scene: Scene) -> None:
-    scene.relay(EXPIRED, refusing(BUSY, "rate_limit_exceeded", "retry-after-ms: 5"), WHOLE, tokens=["old", "new", "surplus"])
+    scene.relay(
+        EXPIRED, refusing(BUSY, "rate_limit_exceeded", "retry-after-ms: 5"), WHOLE, tokens=["old", "new", "surplus"]
+    )
     assert scene.read()["texts"] == TEXTS
     assert tokens(scene) == ["Bearer old", "Bearer new", "Bearer new"]
 

@@ -133,7 +133,9 @@ def test_what_is_not_kept_any_more_is_told(scene: Scene, status: str, code: str)
     assert len(scene.asked("GET")) == 1
 
 
-@pytest.mark.parametrize("status", ["408 Request Timeout", "429 Too Many Requests", "503 Service Unavailable", "502 Bad"])
+@pytest.mark.parametrize(
+    "status", ["408 Request Timeout", "429 Too Many Requests", "503 Service Unavailable", "502 Bad"]
+)
 def test_what_may_pass_is_waited_for(scene: Scene, status: str) -> None:
     scene.relay(Telling(ALL, 2), refusing(status, "draining", "retry-after-ms: 30"), Telling(ALL))
     assert_whole(scene, scene.read())
@@ -227,8 +229,7 @@ def test_a_stream_that_was_left_is_found_by_another_page(scene: Scene) -> None:
 
 
 def test_one_that_failed_fails_again(scene: Scene) -> None:
-    """The event that told so does not count as read: behind it there is nothing, which would look like a whole answer."""
+    """The event that told so is not read past: behind it there is nothing, which would look like a whole answer."""
     failed = [*ALL[:2], numbered(error_event("upstream_incomplete"), 3)]
     assert_truncated(scene.relay(Telling(failed)).read(), "upstream_incomplete")
     assert_truncated({**scene.call("resume"), "texts": TEXTS[:2]}, "upstream_incomplete")
-

@@ -16,11 +16,13 @@ def clean_environ(more: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **more}
 
 
-def run(command: Sequence[str], environ: Mapping[str, str], timeout_seconds: float = 60.0) -> str:
-    """Standard output of a program that ends by itself. AssertionError, with all it said, unless it exits 0."""
+def run(command: Sequence[str], environ: Mapping[str, str], timeout_seconds: float = 60.0, given: str = "") -> str:
+    """Standard output of a program that is given this and ends by itself. AssertionError, with all it said, unless it
+    exits 0.
+    """
     done = subprocess.run(
         command, cwd=ROOT, env=clean_environ(environ), capture_output=True, text=True,
-        timeout=timeout_seconds, check=False,
+        timeout=timeout_seconds, check=False, input=given,
     )  # fmt: skip
     said = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, f"{' '.join(command)[:200]}: exit {done.returncode}\n{said}"

@@ -14,10 +14,17 @@ NODE_SCRIPTS = ROOT / "tests" / "live" / "node"
 OPENAI1 = ROOT / ".venv-openai1" / "bin" / "python"
 
 
-def run_node(script: Path, environ: Mapping[str, str], timeout_seconds: float = 60.0) -> str:
+def run_node(script: Path, environ: Mapping[str, str], timeout_seconds: float = 60.0, given: str = "") -> str:
     """Standard output of a script below tests/live/node, where `openai` (7.x) and `openai6` (6.x) are found."""
     _need(NODE_SCRIPTS / "node_modules" / "openai")
-    return run([str(NODE), str(script)], environ, timeout_seconds)
+    return run([str(NODE), str(script)], environ, timeout_seconds, given)
+
+
+def run_tsc(project: Path) -> str:
+    """What the type checker says about a project; nothing, when all is well."""
+    tsc = NODE_SCRIPTS / "node_modules" / "typescript" / "bin" / "tsc"
+    _need(tsc)
+    return run([str(NODE), str(tsc), "--pretty", "false", "-p", str(project)], {})
 
 
 def run_openai1(script: Path, environ: Mapping[str, str], timeout_seconds: float = 60.0) -> str:

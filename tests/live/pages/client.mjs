@@ -45,6 +45,25 @@ function act({ by }) {
 
 const open = ({ way = "stream", ask = ASK, ...options }) => client[way](ask, { signal: abort.signal, ...options });
 
+function dispatched(url, types) {
+  return new Promise((resolve) => {
+    const events = [];
+    const source = new EventSource(url);
+    const note = ({ type, data, lastEventId }) => {
+      if (data !== undefined) return events.push({ type, data, lastEventId });
+      source.close(); // an error of its own: the stream has ended
+      resolve(events);
+    };
+    for (const type of [...types, "error"]) source.addEventListener(type, note);
+  });
+}
+
+async function parsed(url) {
+  const parser = new SseParser();
+  const events = parser.feed(new Uint8Array(await (await fetch(url)).arrayBuffer()));
+  return events.map(({ type, data, lastEventId }) => ({ type, data, lastEventId }));
+}
+
 export const calls = {
   // The client that the next calls use. `tokens`: what getToken gives, one after another; the last for ever.
   client: ({ tokens: given = ["rk_test"], atOnce, perMinute, ...options }) => {
@@ -154,17 +173,8 @@ export const calls = {
     return { events, lastEventId: parser.lastEventId, retryMs: parser.retryMs ?? null };
   },
 
-  // What the browser's own reader makes of it, until the server says that there is no more.
-  eventSource: ({ url, types }) =>
-    new Promise((resolve) => {
-      const events = [];
-      const source = new EventSource(url);
-      const note = ({ type, data, lastEventId }) => events.push({ type, data, lastEventId });
-      for (const type of types) source.addEventListener(type, note);
-      source.onerror = () => {
-        if (source.readyState === EventSource.CLOSED) resolve(events);
-      };
-    }),
+  // What the browser's own reader makes of the stream at each of these addresses, and what the client's makes of it.
+  bothRead: ({ urls, types }) => Promise.all(urls.map(async (url) => [await dispatched(url, types), await parsed(url)])),
 };
 
 if (!inNode) window.calls = calls;
