@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
 from typing import Protocol
 
 from relay.core.usage import Usage
@@ -71,7 +70,8 @@ def nano(usd: float) -> int:
 
 def nano_cost(tokens: Estimate, price: Price) -> int:
     """Nanodollars for that many tokens, rounded up."""
-    return ceil((tokens.input_tokens * price.input + tokens.output_tokens * price.output) * NANO / 1_000_000)
+    per_million = tokens.input_tokens * nano(price.input) + tokens.output_tokens * nano(price.output)
+    return -(-per_million // 1_000_000)
 
 
 def charge_for(told: Told, input_tokens: int, price: Price | None) -> Charge:

@@ -1,6 +1,7 @@
 """Looks which running streams have gone beyond what was reserved for them, and cuts those whose budget has no more."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from relay.core.errors import RelayError
@@ -30,8 +31,9 @@ class SpendingWatch:
         self._running, self._unsettled = running, unsettled
 
     def look(self) -> None:
-        """One look; called every second. Raises StoreError: the next look tries again."""
-        self._unsettled.retry()
+        """One look; called every second. What the stores do not do now they are asked again at the next."""
+        with suppress(StoreError):
+            self._unsettled.retry()
         for stream, exchange in list(self._running().items()):
             self._look_at(stream, exchange)
 

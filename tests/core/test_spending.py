@@ -29,8 +29,12 @@ class Told:
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**5), st.integers(0, 10**5))
 def test_a_cost_is_exact_to_the_nanodollar_and_never_below(i: int, o: int, price_in: int, price_out: int) -> None:
     cost = nano_cost(Estimate(i, o), Price(price_in / 1000, price_out / 1000))
-    assert cost >= i * price_in + o * price_out - 1
-    assert cost == pytest.approx(i * price_in + o * price_out, rel=1e-12, abs=1)
+    assert cost == i * price_in + o * price_out
+
+
+def test_what_is_less_than_a_nanodollar_is_one() -> None:
+    assert nano_cost(Estimate(1, 0), Price(0.0001, 0)) == nano_cost(Estimate(10, 0), Price(0.0001, 0)) == 1
+    assert nano_cost(Estimate(11, 0), Price(0.0001, 0)) == 2
 
 
 def test_dollars_are_whole_nanodollars() -> None:
