@@ -66,8 +66,10 @@ def _of_token(relay: Any, caller: Caller) -> dict[str, object]:
     held = relay.slots_held(caller.token_name) if limits.concurrent else 0
     left: dict[str, float | None] = dict.fromkeys(TOTALS)
     if total is not None:
-        used = {"requests": total.requests, "tokens": total.tokens, "cost_usd": total.nano_usd / NANO}
-        left |= {name: _left(getattr(limits, name), amount) for name, amount in used.items()}
+        left["requests"] = _left(limits.requests, total.requests)
+        left["tokens"] = _left(limits.tokens, total.tokens)
+        if limits.cost_usd is not None:
+            left["cost_usd"] = max(0, nano(limits.cost_usd) - total.nano_usd) / NANO
     left["concurrent"] = _left(limits.concurrent, held - 1)  # its own slot is free when its answer is read
     return {
         "token_id": caller.token_id,
@@ -114,5 +116,5 @@ def _dollars(balance: Balance) -> dict[str, int]:
     return {"spent_usd": balance.spent, "estimated_usd": balance.estimated, "reserved_usd": balance.reserved}
 
 
-def _left(limit: float | None, used: float) -> float | None:
+def _left(limit: int | None, used: int) -> int | None:
     return None if limit is None else max(0, limit - used)
