@@ -18,6 +18,8 @@ from bench.peers import Running
 from bench.programs import ROOT, BenchError
 from bench.stage import Cores, Stage
 
+pytestmark = pytest.mark.alone
+
 FRAMES = 4
 CORE = min(os.sched_getaffinity(0))
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -23,6 +23,8 @@ from tests.live.bench.workers import PATIENT
 from tests.live.cases import ASK, ask
 from tests.live.misbehaviour import resident_bytes
 
+pytestmark = pytest.mark.alone
+
 CONNECTIONS = 4  # of the one who floods, each with a request on it all the time
 STREAMS = 20
 GUESS = "rk_" + "#" * 38

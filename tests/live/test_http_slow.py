@@ -15,6 +15,8 @@ from tests.live.bench.waiting import until
 from tests.live.cases import ASK, CHAT, Owed, nothing_left
 from tests.live.pairs import LIMITS
 
+pytestmark = pytest.mark.alone
+
 KEEPALIVE_SECONDS = 2
 BODY_SECONDS_MAX = 1.5
 LATE_SECONDS_MAX = 3.0  # what a loaded machine may add

@@ -24,6 +24,8 @@ from tests.live.bench.workers import PATIENT
 from tests.live.cases import nothing_left
 from tests.live.misbehaviour import MEGABYTE, resident_bytes
 
+pytestmark = pytest.mark.alone
+
 SEED = 20_261_121
 CALLERS, STREAMS = 8, 20
 WARM_UP = 400  # requests

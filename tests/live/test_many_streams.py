@@ -19,6 +19,8 @@ from tests.live.bench.workers import PATIENT
 from tests.live.cases import CHAT
 from tests.live.misbehaviour import MEGABYTE, cpu_seconds, resident_bytes
 
+pytestmark = pytest.mark.alone
+
 CORE = max(os.sched_getaffinity(0))
 FRAME_US = 1_000_000
 BEGUN_PER_SECOND = 100

@@ -20,6 +20,8 @@ from tests.live.bench.workers import PATIENT
 from tests.live.cases import ASK, CHAT, ask, refusal
 from tests.live.misbehaviour import resident_bytes
 
+pytestmark = pytest.mark.alone
+
 MEBIBYTE = 2**20
 LARGE_FRAME_BYTES, FRAME_BYTES = 900_000, 4_096
 STREAM_BYTES = 50_000_000

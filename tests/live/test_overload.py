@@ -20,6 +20,8 @@ from tests.live.bench.waiting import until
 from tests.live.bench.workers import PATIENT
 from tests.live.cases import ASK, STREAM, ask
 
+pytestmark = pytest.mark.alone
+
 CONNECTIONS, RESERVE = 200, 64
 ADMITTED = CONNECTIONS - RESERVE
 OFFERED = 10 * CONNECTIONS

@@ -19,6 +19,8 @@ from tests.live.bench.waiting import until
 from tests.live.bench.workers import PATIENT
 from tests.live.cases import ASK, CHAT, ask, get, refusal
 
+pytestmark = pytest.mark.alone
+
 DESCRIPTORS = 256
 ASKED = 300  # twice as many as there can be streams: each needs a descriptor on either side
 LINES_MAX = 10_000  # of the log's queue

@@ -37,8 +37,15 @@ class Files:
 
     def write(self, edition: int) -> None:
         prices = f'[models.prices]\n"gpt-test" = {{ input = {edition}, output = {edition} }}'
-        self.toml.write_text(f'[cors]\norigins = ["{origin(edition)}"]\n{prices}\n[[upstreams]]\nname = "default"\n')
-        self.key.write_text(f"{secret(edition)}\n")
+        text = f'[cors]\norigins = ["{origin(edition)}"]\n{prices}\n[[upstreams]]\nname = "default"\n'
+        self._put(self.toml, text)
+        self._put(self.key, f"{secret(edition)}\n")
+
+    def _put(self, path: Path, text: str) -> None:
+        """As an editor does: whoever reads meanwhile finds the old or the new, never a half."""
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.replace(path)
 
 
 @dataclass

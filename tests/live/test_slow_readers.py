@@ -3,12 +3,16 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.scripts import chat_stream
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.cases import CHAT, STREAM, saying
+
+pytestmark = pytest.mark.alone
 
 SLOW_SECONDS_MAX = 2.0
 # What the kernel keeps for one caller is four times this, with what it needs itself; the answers are to exceed it soon.

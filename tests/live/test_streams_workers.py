@@ -1,8 +1,6 @@
 """Streams that can be resumed, on four workers with Redis: whichever worker a caller comes back to, nothing is lost."""
 
-import contextlib
 import random
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +9,15 @@ from tests.live.bench.caller import RawCaller
 from tests.live.bench.crew import WORKERS, Crew, crew_of, running_redis
 from tests.live.bench.many_callers import in_parallel
 from tests.live.bench.returning import (
-    ASK, CHAT, PATIENCE_SECONDS, WAYS, Counting, Taken, begin, come_back, read_with_cuts, state_of
+    ASK,
+    CHAT,
+    PATIENCE_SECONDS,
+    Counting,
+    Taken,
+    begin,
+    come_back,
+    read_with_cuts,
+    state_of,
 )  # fmt: skip
 from tests.live.bench.waiting import until
 from tests.live.bench.workers import one_caller_each

@@ -18,6 +18,8 @@ from tests.live.bench.workers import one_caller_each
 from tests.stores import slow_proxy
 from tests.stores.redis_server import RedisServer
 
+pytestmark = pytest.mark.alone
+
 NOTICED_SECONDS_MAX = 3.0
 EXACT_SECONDS_MAX = 5.0
 OUTAGE = [3.0, pytest.param(10.0, marks=pytest.mark.soak)]
