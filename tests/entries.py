@@ -1,7 +1,8 @@
 """Entries of the ledger for tests."""
 
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from relay.core.entry import Entry
 
@@ -28,7 +29,7 @@ PLAIN = Entry(
 
 def entry(number: int = 0, **fields: Any) -> Entry:
     """An answered request; another number is another request."""
-    return replace(PLAIN, request_id=f"req_{number}", **fields)
+    return msgspec.structs.replace(PLAIN, request_id=f"req_{number}", **fields)
 
 
 def entries(count: int, **fields: Any) -> list[Entry]:

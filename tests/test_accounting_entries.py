@@ -1,9 +1,9 @@
 """Which requests the accountant enters in the ledger, and with what."""
 
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from config.schema import Price
@@ -75,7 +75,7 @@ def test_a_whole_stream_is_one_entry_that_says_what_its_line_says(told: Told, cl
     [row], [line] = told.entered, told.lines
     assert row.begun_at == 2_000_000_100.0
     assert (row.input_tokens, row.output_tokens) == (1000, 500)
-    same = asdict(row).keys() & line.keys()
+    same = msgspec.structs.asdict(row).keys() & line.keys()
     assert len(same) == 12
     assert {name: getattr(row, name) for name in same} == {name: line[name] for name in same}
     assert (row.cost_usd, row.duration_ms, row.ttft_ms) == (0.006, 2500.0, 106.0)

@@ -18,7 +18,9 @@ ANSWERED = Record(
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics([ROUTE], ["gpt-4.1"])
+    metrics = Metrics(["gpt-4.1"])
+    metrics.know_routes([ROUTE])
+    return metrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -72,6 +74,15 @@ def test_a_gauge_shows_what_somebody_else_keeps(metrics: Metrics) -> None:
 
 
 def test_two_workers_in_one_process_do_not_share_figures() -> None:
-    one, other = Metrics([ROUTE], []), Metrics([ROUTE], [])
+    one, other = Metrics([]), Metrics([])
     one.observe(ANSWERED, 12.0)
     assert value(other, "relay_frames_out_total") == 0
+
+
+def test_routes_are_unknown_until_they_are_told() -> None:
+    metrics = Metrics([])
+    metrics.observe(ANSWERED, 12.0)
+    metrics.know_routes([ROUTE])
+    metrics.observe(ANSWERED, 12.0)
+    assert value(metrics, "relay_requests_total", route="unknown", status="200", end="done") == 1
+    assert value(metrics, "relay_requests_total", route=ROUTE, status="200", end="done") == 1

@@ -131,7 +131,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     )
     ledger = Ledger(database)
     bookkeeper = Bookkeeper(ledger.write, log.failure)
-    metrics = Metrics((), settings.models.prices, settings.server.workers)
+    metrics = Metrics(settings.models.prices, settings.server.workers)
     connections = Connections(settings.server.connections_per_worker)
     capacity = Capacity(lambda: connections.is_full, pump.shed, settings.server.memory_bytes_max)
     store = open_streams(settings.stores.redis_url, parts.keeping(settings), log.failure)

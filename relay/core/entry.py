@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from relay.core.keys import CHECKSUM_CHARACTERS, PREFIX, RANDOM_CHARACTERS
 from relay.core.usage import Usage
@@ -12,9 +13,11 @@ TEXT_CHARACTERS_MAX = 256
 _KEY = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{RANDOM_CHARACTERS + CHECKSUM_CHARACTERS}}}")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the ledger. `begun_at`: UTC epoch seconds; None is what is not known, and stays unknown."""
+class Entry(msgspec.Struct, frozen=True):
+    """A row of the ledger; a struct, for there is one a request.
+
+    `begun_at`: UTC epoch seconds; None is what is not known, and stays unknown.
+    """
 
     request_id: str
     key_id: str
@@ -76,7 +79,9 @@ def entry_of(
 
 def shown(text: str) -> str:
     """Short, printable (no NUL for PostgreSQL, no escape sequence for a terminal), and without a key sent as a name."""
-    shown = _KEY.sub(f"{PREFIX}…", text)[:TEXT_CHARACTERS_MAX]
-    if shown.isprintable():
-        return shown
-    return "".join(character if character.isprintable() else "\ufffd" for character in shown)
+    if PREFIX in text:
+        text = _KEY.sub(f"{PREFIX}…", text)
+    text = text[:TEXT_CHARACTERS_MAX]
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -18,8 +18,16 @@ _ACTIVE = re.compile(r"html|xml")
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 
 
+BODILESS = (204, 304)
+
+
 class BadHead(Exception):
     """The head contradicts itself; the body cannot be read safely (RFC 9112 6.3)."""
+
+
+def body_of(status: int, headers: Headers, *, http11: bool) -> BodyDecoder:
+    """The same for an answer: some statuses have no body, whatever their headers say (RFC 9112 6.3). Raises BadHead."""
+    return ByLength(0) if status in BODILESS else framing(headers, http11=http11)
 
 
 def framing(headers: Headers, *, http11: bool) -> BodyDecoder:
@@ -42,8 +50,7 @@ def framing(headers: Headers, *, http11: bool) -> BodyDecoder:
 
 def keeps_alive(headers: Headers, *, http11: bool) -> bool:
     """Whether the upstream lets its connection be used again (RFC 9112 9.3)."""
-    options = {o.strip().lower() for v in _values(headers, "connection") for o in v.split(",")}
-    return http11 and "close" not in options
+    return http11 and "close" not in _nominated(headers)
 
 
 def content_type(headers: Headers) -> str:
@@ -76,13 +83,15 @@ def passed_on(headers: Headers, secrets: Iterable[str], *, rate_limits: bool) ->
     """The headers that a caller may see; `rate_limits` also the upstream's own limits, which else would pass for
     ours.
     """
+    passed = [(name, value) for name, value in headers if _is_passed(name.lower(), rate_limits)]
+    if not passed:
+        return []
     named = _nominated(headers)
     hidden = [secret_in(secret).lower() for secret in secrets if secret_in(secret)]
     return [
         (name, value)
-        for name, value in headers
-        if _is_passed(name.lower(), rate_limits)
-        and name.lower() not in named
+        for name, value in passed
+        if name.lower() not in named
         and _TOKEN.match(name)
         and _SAFE_VALUE.match(value)
         and not any(secret in f"{name} {value}".lower() for secret in hidden)

@@ -78,11 +78,14 @@ def seed_body(body: bytes) -> bytes:
 
 def forwarded_headers(sent: Callable[[str], str | None], names: Iterable[str]) -> dict[str, str]:
     """The caller's headers that may go to the upstream. What `Connection` nominates stays here (RFC 9110 7.6.1)."""
-    nominated = {option.strip().lower() for option in (sent("connection") or "").split(",")}
-    kept_back = NEVER_FORWARDED | nominated
-    wanted = [name for name in (*FORWARDED, *names) if name.lower() not in kept_back]
-    values: Mapping[str, str | None] = {name: sent(name) for name in wanted}
-    return {name: value for name, value in values.items() if value is not None}
+    connection = sent("connection")
+    nominated = {option.strip().lower() for option in connection.split(",")} if connection else ()
+    values: dict[str, str] = {}
+    for name in (*FORWARDED, *names):
+        value = sent(name)
+        if value is not None and name.lower() not in NEVER_FORWARDED and name.lower() not in nominated:
+            values[name] = value
+    return values
 
 
 def _members_of(body: bytes) -> dict[str, msgspec.Raw]:

@@ -68,15 +68,14 @@ class Pump:
 
     def bound(self, bounds: Bounds, early_open_seconds: float) -> None:
         """Set the times for all streams that begin from now on."""
-        self._bounds, self._early_open_seconds = bounds, early_open_seconds
+        self._bounds, self._early_open = bounds, EarlyOpen(early_open_seconds, bounds.heartbeat_seconds)
 
     def presence(self, environ: dict[str, Any], open_wire: Callable[[], Wire] | None) -> Presence | NoPresence:
         """Return the context in which an upstream may be awaited for this caller."""
         sock = caller_socket(environ)
         if sock is None:
             return NoPresence()
-        times = EarlyOpen(self._early_open_seconds, self._bounds.heartbeat_seconds)
-        return Presence(sock, self._sweep, open_wire, times, self._waiting)
+        return Presence(sock, self._sweep, open_wire, self._early_open, self._waiting)
 
     def unattended(self, names: tuple[str, ...]) -> Unattended:
         """Return the context in which an upstream may be awaited for a stream that is kept."""

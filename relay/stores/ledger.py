@@ -1,9 +1,10 @@
 """What every request cost: one row each, written many at a time and summed up in SQL."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -66,7 +67,7 @@ class Ledger:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Add all of the entries, or, when it raises, none; those that are there already are left as they are."""
-        rows = [asdict(entry) for entry in entries]
+        rows = [msgspec.structs.asdict(entry) for entry in entries]
         if rows:
             self._database.run(lambda connection: connection.execute(_INSERT[connection.dialect.name], rows))
 

@@ -11,7 +11,8 @@ class MemorySlots:
 
     def __init__(self) -> None:
         # other processes' leases stand beside ours in a shared store
-        self._names = (f"{secrets.token_hex(6)}-{number}" for number in count())
+        prefix = secrets.token_hex(8)
+        self._names = (f"{prefix}-{number}" for number in count())
         self._held: dict[str, set[str]] = {}
 
     def acquire(self, key_id: str, slots_max: int) -> str | None:

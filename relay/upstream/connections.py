@@ -1,8 +1,8 @@
 """Connections to upstreams: made by urllib3, under one deadline over DNS, TCP and TLS, and never used when stale."""
 
 import time
-from contextvars import ContextVar
 from dataclasses import dataclass
+from select import POLLIN
 from typing import Any
 
 import gevent
@@ -24,9 +24,6 @@ class Connecting:
     spent_seconds: float | None = None
 
 
-_connecting: ContextVar[Connecting] = ContextVar("connecting")
-
-
 class ConnectDeadline(gevent.Timeout):  # type: ignore[misc]
     """DNS, TCP and TLS together took too long."""
 
@@ -35,21 +32,16 @@ class HandshakeFailed(Exception):
     """TCP stood, TLS did not."""
 
 
-def begin_connecting(seconds_max: float) -> Connecting:
-    """From now on this greenlet's attempts to connect have `seconds_max` together."""
-    connecting = Connecting(time.monotonic() + seconds_max)
-    _connecting.set(connecting)
-    return connecting
-
-
 class _Pooled:
-    """What our connections add to urllib3's."""
+    """What our connections add to urllib3's. `connecting`: set before each request by whoever makes it."""
 
+    connecting: Connecting
     idle_since = 0.0
     sock: Any
+    _poll: Any = None
 
     def connect(self) -> None:
-        connecting, begun_at = _connecting.get(), time.monotonic()
+        connecting, begun_at, self._poll = self.connecting, time.monotonic(), None
         try:
             with ConnectDeadline(max(0.001, connecting.until - begun_at)):
                 super().connect()  # type: ignore[misc]
@@ -64,7 +56,14 @@ class _Pooled:
     def is_usable(self) -> bool:
         """Whether a connection that slept may carry another request."""
         fresh = time.monotonic() - self.idle_since < POOLED_SECONDS_MAX
-        return self.sock is not None and fresh and not _readable_now(self.sock)
+        return self.sock is not None and fresh and not self._is_readable()
+
+    def _is_readable(self) -> bool:
+        """An idle connection that has something to read has been closed, or will confuse the next answer."""
+        if self._poll is None:  # asks the kernel; kept, as the socket stays the same
+            self._poll = get_original("select", "poll")()
+            self._poll.register(self.sock.fileno(), POLLIN)
+        return bool(self._poll.poll(0))
 
 
 class Plain(_Pooled, HTTPConnection):
@@ -73,10 +72,3 @@ class Plain(_Pooled, HTTPConnection):
 
 class Secure(_Pooled, HTTPSConnection):
     """To an https:// upstream."""
-
-
-def _readable_now(sock: Any) -> bool:
-    """An idle connection that has something to read has been closed, or will confuse the next answer."""
-    poll = get_original("select", "poll")()
-    poll.register(sock.fileno(), 1)
-    return bool(poll.poll(0))

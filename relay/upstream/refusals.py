@@ -11,7 +11,6 @@ from relay.core.errors import RelayError
 from relay.upstream.connections import ConnectDeadline, HandshakeFailed
 
 AUTH_STATUSES = (401, 403)
-BODILESS = (204, 304)
 
 
 class Answered(Protocol):
@@ -69,7 +68,7 @@ def refuse_unusable(upstream: Answered) -> None:
 
 def _missing(upstream: Answered) -> tuple[str, str] | None:
     """A stream without a body would pass for one that was whole and empty."""
-    if upstream.status in BODILESS and head.is_event_stream(head.content_type(upstream.headers)):
+    if upstream.status in head.BODILESS and head.is_event_stream(head.content_type(upstream.headers)):
         return "upstream_bad_response", "The upstream announced a stream and sent none."
     return None
 

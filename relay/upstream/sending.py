@@ -2,7 +2,10 @@
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+
+from gevent.socket import socket
 
 from relay.core.head import BadHead
 from relay.core.message import AnswerHead, HeadReader, request_head
@@ -25,12 +28,22 @@ def ask(connection: Any, line: tuple[str, str, str], headers: Mapping[str, str],
     sock.settimeout(None)  # the pump may have left it at zero
     for data in _pieces(line, headers, body):
         try:
-            sock.sendall(data)
+            _send(sock, data)
         # An upstream that closed before it had read all may have answered; over unread bytes its close is a reset, and
         # what came before that can still be read. TLS says it its own way.
         except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             break
     return _read_head(sock)
+
+
+def _send(sock: Any, data: bytes) -> None:
+    """Past gevent's layers where a plain socket takes all at once; what it does not take waits in them."""
+    sent = 0
+    if type(sock) is socket:  # TLS has one of its own
+        with suppress(BlockingIOError):
+            sent = sock._sock.send(data)
+    if sent < len(data):
+        sock.sendall(data[sent:])
 
 
 def _pieces(line: tuple[str, str, str], headers: Mapping[str, str], body: Any) -> Iterator[bytes]:

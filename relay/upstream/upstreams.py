@@ -1,8 +1,9 @@
 """Sends a request to an upstream and brings its answer's head, or a refusal that says whose fault it was."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,14 +11,13 @@ import gevent
 from urllib3.exceptions import NewConnectionError
 
 from relay.core import head
-from relay.core.body import BodyDecoder, ByLength
+from relay.core.body import BodyDecoder
 from relay.core.errors import RelayError
-from relay.core.message import AnswerHead
 from relay.core.retries import connect_delays
 from relay.core.targets import Target
-from relay.upstream.connections import begin_connecting
+from relay.upstream.connections import Connecting
 from relay.upstream.pool import Pool
-from relay.upstream.refusals import BODILESS, bad_response, delay_after, refusal_for, refuse_unusable
+from relay.upstream.refusals import bad_response, delay_after, refusal_for, refuse_unusable
 from relay.upstream.sending import ask
 
 # With the default turn of 10 s an upstream that hangs is told within 15.
@@ -50,12 +50,14 @@ class Outgoing(Protocol):
 class Upstream:
     """An answer whose head is in hand; its body is still on the socket, but for what is `buffered`.
 
-    `connect_seconds`: None where a connection was at hand.
+    `connect_seconds`: None where a connection was at hand. `content_type`: without the upstream's key, should it be
+    in there.
     """
 
     target: Target
     status: int
     headers: head.Headers
+    content_type: str
     decoder: BodyDecoder
     keeps_alive: bool
     buffered: bytes
@@ -63,10 +65,6 @@ class Upstream:
     connect_seconds: float | None
     _put: Callable[[Any], None]
     _left_open: bool = False
-
-    @property
-    def content_type(self) -> str:
-        return head.without_secret(head.content_type(self.headers), self.target.api_key)
 
     @property
     def sock(self) -> Any:
@@ -129,21 +127,12 @@ class Upstreams:
         for pool in self._pools.values():
             pool.drop_stale()
 
-    @contextmanager
-    def open(self, targets: Sequence[Target], request: Outgoing) -> Iterator[Upstream]:
+    def open(self, targets: Sequence[Target], request: Outgoing) -> "_Opening":
         """Send `request` and yield the answer; its connection is closed on leaving, unless it went back to its pool.
 
         Raises RelayError upstream_* (core/errors.py), and whatever `request.presence` raises when the caller leaves.
         """
-        target, upstream = targets[0], None
-        try:
-            with request.presence:  # which may raise also when the answer is there
-                upstream = self._send(target, request)
-            refuse_unusable(upstream)
-            yield upstream
-        finally:
-            if upstream is not None:
-                upstream.close()
+        return _Opening(self._send, targets[0], request)
 
     def probe(self, target: Target, path: str) -> None:
         """Ask for something that is never billed.
@@ -162,38 +151,66 @@ class Upstreams:
         return self._pools[place]
 
     def _send(self, target: Target, request: Outgoing) -> Upstream:
-        pool, connecting = self._pool_of(target), begin_connecting(self._connect_seconds_max)
         try:
             with HeadDeadline(self._head_seconds_max):
-                connection, answer, buffered = self._attempt(target, pool, request)
+                return self._attempt(target, self._pool_of(target), request)
         except HeadDeadline:
             raise RelayError("upstream_timeout", "The upstream did not answer in time.") from None
-        return Upstream(
-            target=target,
-            status=answer.status,
-            headers=answer.headers,
-            decoder=_decoder(answer, connection),
-            keeps_alive=head.keeps_alive(answer.headers, http11=answer.http11),
-            buffered=buffered,
-            connection=connection,
-            connect_seconds=connecting.spent_seconds,
-            _put=pool.put,
-        )
 
-    def _attempt(self, target: Target, pool: Pool, request: Outgoing) -> tuple[Any, AnswerHead, bytes]:
+    def _attempt(self, target: Target, pool: Pool, request: Outgoing) -> Upstream:
         """Connect again where nothing was sent; what was sent is never sent twice."""
         headers = {**request.headers_for(target), **target.credential(), "Accept-Encoding": "identity"}
         line, delays = (request.method, pool.path + request.upstream_path, pool.host), connect_delays()
+        connecting = Connecting(time.monotonic() + self._connect_seconds_max)
         while True:
             connection = pool.take()
+            connection.connecting = connecting
             try:
-                return connection, *ask(connection, line, headers, request.body)
+                answer, buffered = ask(connection, line, headers, request.body)
+                decoder = head.body_of(answer.status, answer.headers, http11=answer.http11)
             except NewConnectionError as error:
                 delay = delay_after(error, delays)
             except BaseException as error:
                 connection.close()
                 raise refusal_for(error) from None
+            else:
+                return Upstream(
+                    target=target,
+                    status=answer.status,
+                    headers=answer.headers,
+                    content_type=head.without_secret(head.content_type(answer.headers), target.api_key),
+                    decoder=decoder,
+                    keeps_alive=head.keeps_alive(answer.headers, http11=answer.http11),
+                    buffered=buffered,
+                    connection=connection,
+                    connect_seconds=connecting.spent_seconds,
+                    _put=pool.put,
+                )
             gevent.sleep(delay)
+
+
+class _Opening:
+    """The context of one answer; a class, because a generator costs each request three times as much."""
+
+    __slots__ = ("_request", "_send", "_target", "_upstream")
+
+    def __init__(self, send: Callable[[Target, Outgoing], Upstream], target: Target, request: Outgoing) -> None:
+        self._send, self._target, self._request = send, target, request
+        self._upstream: Upstream | None = None
+
+    def __enter__(self) -> Upstream:
+        try:
+            with self._request.presence:  # which may raise also when the answer is there
+                self._upstream = self._send(self._target, self._request)
+            refuse_unusable(self._upstream)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self._upstream
+
+    def __exit__(self, *error: object) -> None:
+        if self._upstream is not None:
+            self._upstream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +228,3 @@ class _Question:
 
 def _place_of(target: Target) -> tuple[str, str]:
     return target.base_url, target.ca_file
-
-
-def _decoder(answer: AnswerHead, connection: Any) -> BodyDecoder:
-    """RFC 9112 6.3: some statuses have no body, whatever their headers say."""
-    if answer.status in BODILESS:
-        return ByLength(0)
-    try:
-        return head.framing(answer.headers, http11=answer.http11)
-    except head.BadHead:
-        connection.close()
-        raise bad_response() from None

@@ -1,7 +1,7 @@
 """Who comes in: all of Flask."""
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +9,7 @@ from typing import Any
 
 import flask
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 from config.settings import ConfigError, Settings, load
 from relay.accounting import Record
@@ -30,6 +31,12 @@ class _App(flask.Flask):
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
+
+    def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
+        """No route depends on its host, which Flask would read twice; an upgrade it shall refuse as ever."""
+        if request is None or "HTTP_UPGRADE" in request.environ:
+            return super().create_url_adapter(request)
+        return MapAdapter(self.url_map, "relay", "/", "", "http", request.path, request.method)
 
 
 def create_app(settings: Settings | None = None) -> flask.Flask:
@@ -87,11 +94,11 @@ def _limit_bodies(app: flask.Flask, settings: Settings) -> None:
 
 def _open_record() -> None:
     """Every request has one line in the log, also one that meets no route."""
-    sent = flask.request.headers
-    asked = sent.get("X-Request-Id", "")
-    name = asked if _REQUEST_ID.match(asked) else "req_" + secrets.token_hex(11)
-    rule = flask.request.url_rule
-    origin = sent.get("Origin", "")
+    request = flask.request._get_current_object()  # type: ignore[attr-defined]
+    asked = request.environ.get("HTTP_X_REQUEST_ID", "")
+    name = asked if _REQUEST_ID.match(asked) else "req_" + os.urandom(11).hex()
+    rule = request.url_rule
+    origin = request.environ.get("HTTP_ORIGIN", "")
     flask.g.record = Record(name, rule.rule if rule else "unknown", origin=origin if _ORIGIN.match(origin) else None)
 
 
@@ -103,14 +110,15 @@ def _refuse_other_hosts(trusted: frozenset[str]) -> None:
 
 
 def _add_common_headers(response: flask.Response) -> flask.Response:
-    record = flask.g.get("record")
+    kept, headers = flask.g._get_current_object(), response.headers
+    record = kept.get("record")
     if record is not None:
         record.status = response.status_code
-        response.headers.add("X-Request-Id", record.request_id)
+        headers.add("X-Request-Id", record.request_id)
         if record.known_at:
-            response.headers.add("Server-Timing", server_timing(record, time.monotonic()))
-    response.headers.add("X-Content-Type-Options", "nosniff")
-    incoming = flask.g.get("incoming")
+            headers.add("Server-Timing", server_timing(record, time.monotonic()))
+    headers.add("X-Content-Type-Options", "nosniff")
+    incoming = kept.get("incoming")
     if incoming is not None:
         _add_limit_headers(response, incoming.limit_headers)
     return response
@@ -118,16 +126,18 @@ def _add_common_headers(response: flask.Response) -> flask.Response:
 
 def _add_limit_headers(response: flask.Response, headers: list[tuple[str, str]]) -> None:
     """An upstream that refuses for its own limits has told them already."""
+    is_limited, told = response.status_code == 429, response.headers
     for name, value in headers:
-        if response.status_code != 429 or name not in response.headers:
-            response.headers.add(name, value)
+        if not is_limited or name not in told:
+            told.add(name, value)
 
 
 def _close(error: BaseException | None) -> None:
     """Whatever became of the response: the exchange is closed and the line is written, once."""
-    exchange = flask.g.pop("exchange", None)
+    kept = flask.g._get_current_object()
+    exchange = kept.pop("exchange", None)
     if exchange is not None:
         exchange.close()
-    record = flask.g.get("record")
+    record = kept.get("record")
     if record is not None and record.upstream is None:  # else its meter tells, when the body is over
         current_relay().accountant.tell(record)

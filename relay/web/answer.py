@@ -7,12 +7,11 @@ from typing import Any
 import flask
 
 from relay.core.flow import Ending
+from relay.core.head import BODILESS
 from relay.exchange import Exchange
 from relay.pump.departure import CallerGone
 from relay.pump.takeover import HungUp, caller_socket, hang_up
 from relay.web.events import answer_headers
-
-NO_BODY = (204, 304)
 
 
 class Answer(flask.Response):
@@ -29,7 +28,7 @@ class Answer(flask.Response):
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         if self._presence.wire is not None:  # our head went out while the upstream was silent
             return self._pump.deliver(self._exchange, self._presence.wire, self._presence.take_pending())  # type: ignore[no-any-return]
-        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in NO_BODY:
+        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS:
             self._exchange.close()
             return super().__call__(environ, start_response)
         if caller_socket(environ) is None:

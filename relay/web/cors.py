@@ -8,6 +8,7 @@ import re
 
 import flask
 from flask_cors import core
+from werkzeug.datastructures import Headers
 
 METHODS = ("GET", "POST", "DELETE", "OPTIONS")
 ALLOWED_HEADERS = (
@@ -42,7 +43,8 @@ EXPOSED_HEADERS = (
 )
 
 
-_OPTIONS = "relay.cors"
+# What flask-cors makes of an allowed page's request depends, but for a preflight, on its origin alone.
+_OPTIONS, _ANSWERS = "relay.cors", "relay.cors.answers"
 
 
 def init_app(app: flask.Flask, origins: tuple[str, ...], max_age_seconds: float) -> None:
@@ -53,7 +55,9 @@ def init_app(app: flask.Flask, origins: tuple[str, ...], max_age_seconds: float)
 
 def allow(app: flask.Flask, origins: tuple[str, ...], max_age_seconds: float) -> None:
     """Let pages of exactly these origins call, from now on."""
-    app.extensions[_OPTIONS] = _options_for(origins, max_age_seconds)
+    options = _options_for(origins, max_age_seconds)
+    app.extensions[_OPTIONS] = options
+    app.extensions[_ANSWERS] = {origin: _answer_headers(options, origin) for origin in origins}
 
 
 def _options_for(origins: tuple[str, ...], max_age_seconds: float) -> core._ComputedCorsOptions:
@@ -74,6 +78,11 @@ def _options_for(origins: tuple[str, ...], max_age_seconds: float) -> core._Comp
     )
 
 
+def _answer_headers(options: core._ComputedCorsOptions, origin: str) -> list[tuple[str, str]]:
+    headers = core.get_cors_headers(options, Headers({"Origin": origin}), "POST")
+    return [(name, str(value)) for name, value in headers.items()]
+
+
 def _exactly(name: str) -> re.Pattern[str]:
     return re.compile(re.escape(name) + r"\Z", re.IGNORECASE)
 
@@ -82,9 +91,17 @@ def _add_headers(response: flask.Response) -> flask.Response:
     """Also on refusals: a page that may call must be able to read why it may not."""
     response.headers.add("Vary", "Origin")
     environ = flask.request.environ
-    if environ["REQUEST_METHOD"] == "OPTIONS" and response.status_code == 200:
+    if environ["REQUEST_METHOD"] == "OPTIONS":
+        return _preflighted(response)
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None:
+        for name, value in flask.current_app.extensions[_ANSWERS].get(origin, ()):
+            response.headers.add(name, value)
+    return response
+
+
+def _preflighted(response: flask.Response) -> flask.Response:
+    if response.status_code == 200:
         response.status_code, response.data = 204, b""
         del response.headers["Content-Type"]
-    if "HTTP_ORIGIN" not in environ:
-        return response
     return core.set_cors_headers(response, flask.current_app.extensions[_OPTIONS])

@@ -9,12 +9,13 @@ import flask
 from relay.core.dialects import Dialect
 from relay.core.errors import IN_STREAM
 from relay.core.flow import Ending
+from relay.core.head import BODILESS
 from relay.core.kept import Kept
 from relay.core.plain_flow import WRAPPED_BYTES_MAX, WrappedFlow
 from relay.core.scrub import Scrubber
 from relay.pump.departure import CallerGone
 from relay.pump.takeover import caller_socket
-from relay.web.answer import NO_BODY, Gone
+from relay.web.answer import Gone
 
 # Once ids are in use openai-python takes any blank line for an event, so the heartbeat goes without.
 PING = b": ping\n"
@@ -45,7 +46,7 @@ class Followed(flask.Response):
         self.automatically_set_content_length = False
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in NO_BODY:
+        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS:
             return super().__call__(environ, start_response)
         if caller_socket(environ) is None:
             start_response(self.status, list(self.headers))

@@ -85,7 +85,8 @@ def read_incoming(route: Route) -> Incoming:
     if relay.lifecycle.closed:
         raise RelayError("draining", "The relay is being restarted.", retry_after_seconds=1.0)
     relay.capacity.require()
-    refuse_key_in_query(flask.request.args)
+    if flask.request.environ["QUERY_STRING"]:
+        refuse_key_in_query(flask.request.args)
     record.route = route.path
     presence_for = partial(_presence_for, relay.pump, flask.request.environ)
     sent = flask.request._get_current_object()  # type: ignore[attr-defined]

@@ -1,9 +1,9 @@
 """The ledger's rows and their sums, on both databases."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ def test_an_entry_is_kept_as_it_is(ledger: Ledger, database: Database) -> None:
         ttft_ms=None,
     )  # fmt: skip
     ledger.write([known, unknown])
-    assert rows(database) == [asdict(known), asdict(unknown)]
+    assert rows(database) == [msgspec.structs.asdict(known), msgspec.structs.asdict(unknown)]
 
 
 def test_nothing_can_be_written_too(ledger: Ledger, database: Database) -> None:
@@ -182,4 +182,4 @@ def test_no_name_that_a_caller_chooses_can_be_refused(ledger: Ledger, name: str,
 
 
 def test_the_table_has_no_place_for_a_prompt_or_an_answer() -> None:
-    assert {column.name for column in usage.c} == set(Entry.__dataclass_fields__)
+    assert {column.name for column in usage.c} == set(Entry.__struct_fields__)

@@ -2,6 +2,7 @@
 
 import select
 import ssl
+import time
 from typing import Any
 
 import gevent
@@ -10,7 +11,7 @@ from urllib3.exceptions import NewConnectionError
 
 from relay.core.targets import Target
 from relay.upstream import connections, pool
-from relay.upstream.connections import POOLED_SECONDS_MAX, ConnectDeadline, HandshakeFailed, _Pooled, begin_connecting
+from relay.upstream.connections import POOLED_SECONDS_MAX, ConnectDeadline, Connecting, HandshakeFailed, _Pooled
 from relay.upstream.upstreams import Upstreams
 from tests.live.bench.conversation import Connection
 from tests.live.bench.scripts import json_answer
@@ -98,8 +99,9 @@ def connecting(connect: Any, seconds_max: float = 5.0) -> Any:
     class Ours(_Pooled, Below):
         pass
 
-    begin_connecting(seconds_max)
-    return Ours()
+    ours = Ours()
+    ours.connecting = Connecting(time.monotonic() + seconds_max)
+    return ours
 
 
 def raising(error: BaseException) -> Any:

@@ -7,6 +7,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from relay.core.head import BadHead
@@ -155,3 +156,19 @@ def test_what_the_body_raises_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "PIECE_BYTES", 10)
     with pytest.raises(TooLarge):
         ask(Connection(Sock(ANSWER)), LINE, {}, Reader())
+
+
+def test_what_a_plain_socket_does_not_take_at_once_follows_in_order() -> None:
+    """Stands on gevent's socket having the native one, which never waits, as `_sock`."""
+    near, far = gevent.socket.socketpair()
+    body = bytes(range(256)) * 20_000
+    with near, far:
+        asking = gevent.spawn(ask, Connection(near), LINE, {"A": "1"}, body)
+        received = b""
+        with gevent.Timeout(5):
+            while len(received) < len(body) or not received.endswith(body[-256:]):
+                received += far.recv(65_536)
+            far.sendall(ANSWER)
+            head, _ = asking.get()
+    assert received == HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert head.status == 200

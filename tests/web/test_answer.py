@@ -200,7 +200,8 @@ def test_an_upstreams_answer_keeps_its_length(caller: FlaskClient, upstream: Scr
     upstream.answer(answering(json_answer({"a": 1})))
     assert caller.post(CHAT, json=ASK).headers["Content-Length"] == "8"
     upstream.answer(streaming(chat_stream("x")))
-    assert "Content-Length" not in caller.post(CHAT, json=STREAM).headers
+    with caller.post(CHAT, json=STREAM) as stream:
+        assert "Content-Length" not in stream.headers
 
 
 def test_an_exchange_is_released_once_whatever_closes_it(caller: FlaskClient, house: House) -> None:

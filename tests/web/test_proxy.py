@@ -71,6 +71,7 @@ def test_everything_is_below_the_prefix_too_and_logged_under_its_own_name(build:
 
 def test_the_seed_route_always_streams_with_its_defaults(caller: FlaskClient, upstream: ScriptedUpstream) -> None:
     answer = caller.post(FLAT, json={"model": "m", "messages": [], "temperature": 0})
+    assert answer.data
     assert answer.content_type.startswith("text/event-stream")
     asked = json.loads(upstream.requests[0].body)
     assert (asked["stream"], asked["temperature"], asked["max_tokens"]) == (True, 0, 2000)
