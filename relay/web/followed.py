@@ -1,5 +1,6 @@
 """A kept stream as a Flask response: replayed from a number on, then followed, on a caller's own socket."""
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import flask
 
 from relay.core.dialects import Dialect
-from relay.core.errors import IN_STREAM
+from relay.core.errors import IN_STREAM, RelayError
 from relay.core.flow import Ending
 from relay.core.head import BODILESS
 from relay.core.kept import Kept
 from relay.core.plain_flow import WRAPPED_BYTES_MAX, WrappedFlow
 from relay.core.scrub import Scrubber
+from relay.core.sse import frames_in
 from relay.pump.departure import CallerGone
 from relay.pump.takeover import caller_socket
 from relay.web.answer import Gone
@@ -53,9 +55,9 @@ class Followed(flask.Response):
             return self._iterated()
         try:
             wire = self._presence.wire or self._relay.pump.open_wire(start_response, self.status, self.headers)
+            return self._wrapped(wire) if self._is_wrapped else self._follow(wire)
         except CallerGone as gone:
             return Gone(gone)(environ, start_response)
-        return self._wrapped(wire) if self._is_wrapped else self._follow(wire)
 
     def _follow(self, wire: Any) -> Iterable[bytes]:
         reading, pump = self._reading, self._relay.pump
@@ -83,16 +85,32 @@ class Followed(flask.Response):
 
     def _wrapped(self, wire: Any) -> Iterable[bytes]:
         """A body of another kind, for a caller that has been promised events: in one frame, when it is complete."""
-        kept = self._reading.kept
+        kept, record = self._reading.kept, flask.g.record
         assert kept.head is not None
         flow = WrappedFlow(self._reading.dialect, Scrubber(""), kept.head.status)
-        flow.feed(self._relay.streams.collect(kept, WRAPPED_BYTES_MAX + 1))
+        flow.feed(self._collected())
         is_whole = kept.outcome is not None and kept.outcome.whole
         ending = flow.broken("oversize", "frame_too_large") if flow.overflowed else flow.verdict(body_ended=is_whole)
         if self._reading.is_event_source:
-            ending = Ending(ending.end, ending.last, whole=True)
+            ending = Ending(ending.end, _with_id(ending.last, kept), whole=True)
+        record.end, record.bytes_out, record.first_at = ending.end, len(ending.last), time.monotonic()
         return self._relay.pump.conclude(wire, self._presence.take_pending(), ending)  # type: ignore[no-any-return]
+
+    def _collected(self) -> bytes:
+        """The body; nothing where this caller may not wait for it. Raises CallerGone."""
+        try:
+            with self._presence:
+                body: bytes = self._relay.streams.collect(self._reading.kept, WRAPPED_BYTES_MAX + 1)
+                return body
+        except RelayError:
+            return b""
 
     def _iterated(self) -> Iterator[bytes]:
         """Where there is no socket to take over: correct first, fast second."""
         yield from self._relay.streams.pieces(self._reading.kept, self._reading.after)
+
+
+def _with_id(frames: bytes, kept: Kept) -> bytes:
+    """The last of the frames named, so that an EventSource that comes back is told that it has all."""
+    *others, last = frames_in(frames)
+    return b"".join([*others, b"id: %b:%d\n" % (kept.subject.id.encode(), max(1, kept.log.last_seq)), last])

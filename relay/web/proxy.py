@@ -106,9 +106,14 @@ def _early_opening(pump: Any, environ: dict[str, Any]) -> Callable[[], Wire]:
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
 
     def open_early() -> Wire:
-        head = context.run(app.process_response, flask.Response(headers=EVENT_STREAM_HEADERS))
+        head = context.run(lambda: app.process_response(flask.Response(headers=_early_headers())))
         flask_headers = [(name, value) for name, value in head.headers if name.lower() != "content-length"]
         wire: Wire = pump.open_wire(start_response(environ), "200 OK", flask_headers)
         return wire
 
     return open_early
+
+
+def _early_headers() -> list[tuple[str, str]]:
+    """Those of an event stream, and the name of one that is kept."""
+    return [*EVENT_STREAM_HEADERS, *flask.g.get("early_headers", ())]

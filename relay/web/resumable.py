@@ -57,16 +57,18 @@ def resumable(incoming: Incoming, caller: Caller) -> flask.Response:
 def follow(kept: Kept, after: int, incoming: Incoming) -> flask.Response:
     """Answer with what is kept from number `after` on, and with what is still to come."""
     relay = current_relay()
+    named = [("Relay-Stream-Id", kept.subject.id), ("Relay-Stream-Url", url_of("streams", kept.subject.id))]
+    flask.g.early_headers = named
     with incoming.presence:
         relay.streams.wait_for_head(kept)
     assert kept.head is not None
+    if not kept.head.is_stream:  # its pieces have no names that a caller could know
+        after = 0
     if after < kept.log.evicted_seq:
         raise evicted()
     headers = [(name, value) for name, value in kept.head.headers if not after or name.lower() not in _RELAYED_ONLY]
-    headers += [("Relay-Stream-Id", kept.subject.id), ("Relay-Stream-Url", url_of("streams", kept.subject.id))]
-    return Followed(
-        relay, Reading(kept, after, incoming.route.dialect, is_event_source=False), incoming.presence, headers
-    )
+    reading = Reading(kept, after, incoming.route.dialect, is_event_source=False)
+    return Followed(relay, reading, incoming.presence, [*headers, *named])
 
 
 def evicted() -> RelayError:

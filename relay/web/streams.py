@@ -14,7 +14,9 @@ from relay.core.event_ids import SEQ_DIGITS_MAX, read_event_id
 from relay.core.kept import Kept
 from relay.core.routes import ROUTES, Route
 from relay.core.text import text_of
+from relay.pump.departure import CallerGone
 from relay.streams.streams import as_facts, not_found
+from relay.web.answer import Gone
 from relay.web.current import current_relay
 from relay.web.events import EVENT_STREAM_HEADERS
 from relay.web.followed import Followed, Reading
@@ -87,12 +89,15 @@ def patient(view: Callable[..., flask.Response]) -> Callable[..., flask.Response
 
     @wraps(view)
     def call(**names: str) -> flask.Response:
+        record = flask.g.record
         try:
             return view(**names)
+        except CallerGone as gone:
+            return Gone(gone)
         except RelayError as error:
             if "ticket" not in flask.request.args or error.kind.status not in (429, 503):
                 raise
-            flask.g.record.error = error.code
+            record.error, record.end = error.code, "shed" if error.kind.status == 503 else record.end
             return flask.Response(COME_BACK, headers=list(EVENT_STREAM_HEADERS))
 
     return call
