@@ -157,6 +157,7 @@ class Demo(Section, frozen=True):
     """The demo page and what /selftest sends by default."""
 
     page: Flag = True
+    title: Text = ""
     selftest_frames: SelftestFrames = 20
     selftest_interval_ms: SelftestMs = 100
 

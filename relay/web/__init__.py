@@ -16,7 +16,7 @@ from relay.accounting import Record
 from relay.assembly import assemble, reassemble
 from relay.assembly.parts import restart_needed
 from relay.core.errors import RelayError
-from relay.web import cors, errors, metrics, proxy, selftest, status, streams, tokens, usage
+from relay.web import cors, demo, demo_tokens, errors, files, metrics, proxy, selftest, status, streams, tokens, usage
 from relay.web.current import KeepStartResponse, current_relay
 from relay.web.timing import server_timing
 
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.teardown_request(_close)
     errors.init_app(app)
     for prefix in {"", settings.server.path_prefix}:
-        for room in (proxy, streams, status, tokens, usage, metrics, selftest):
+        for room in (proxy, streams, status, tokens, usage, metrics, selftest, files, demo, demo_tokens):
             blueprint = room.blueprint()
             app.register_blueprint(
                 blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"
