@@ -42,8 +42,9 @@ def blueprint() -> flask.Blueprint:
     views: dict[str, View] = {"/": front, "/demo/": partial(page, _words())}
     views |= {f"/demo/{name}": File(f"demo/{name}") for name in ("demo.css", "demo.js", "icon.svg")}
     for path, view in views.items():
-        # without slashes of its own making: a redirect would name the host that the caller says we have
-        routes.add_url_rule(path, path.replace(".", "-"), where_shown(view), strict_slashes=False)
+        # Flask's own redirect to the slash would name the host that the caller says we have
+        is_strict = not path.endswith("/")
+        routes.add_url_rule(path, path.replace(".", "-"), where_shown(view), strict_slashes=is_strict)
     return routes
 
 
@@ -74,7 +75,7 @@ def page(words: Mapping[str, Mapping[str, Any]]) -> flask.Response:
     if not flask.request.path.endswith("/"):
         return _onwards()
     settings = current_relay().settings
-    language = flask.request.accept_languages.best_match(LANGUAGES, LANGUAGES[0])
+    language = _language()
     say = words[language]
     title = settings.demo.title or say["title"]
     models = LISTED if settings.uses_demo else ()
@@ -84,6 +85,12 @@ def page(words: Mapping[str, Mapping[str, Any]]) -> flask.Response:
     response.headers["Content-Language"] = language
     response.headers.add("Vary", "Accept-Language")
     return response
+
+
+def _language() -> str:
+    """The first of ours among those that the browser asks for; en-US is English."""
+    asked = (tag.partition("-")[0].lower() for tag, quality in flask.request.accept_languages if quality)
+    return next((language for language in asked if language in LANGUAGES), LANGUAGES[0])
 
 
 def _onwards() -> flask.Response:

@@ -33,7 +33,8 @@ def fresh(response: flask.Response) -> flask.Response:
     """
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(sha256(response.get_data()).hexdigest()[:ETAG_CHARACTERS])
-    return response.make_conditional(flask.request)
+    response.make_conditional(flask.request)
+    return response
 
 
 def blueprint() -> flask.Blueprint:

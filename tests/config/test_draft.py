@@ -41,7 +41,8 @@ def test_every_bad_field_is_a_problem_of_its_own(draft):
 
 
 def test_what_did_not_convert_is_left_out(draft):
-    assert draft.convert(Demo, "[demo]", table(page="yes")).keys() == {"selftest_frames", "selftest_interval_ms"}
+    converted = draft.convert(Demo, "[demo]", table(page="yes"))
+    assert converted.keys() == {"title", "selftest_frames", "selftest_interval_ms"}
 
 
 def test_an_unknown_name_is_a_problem_and_its_neighbour_is_proposed(draft):
