@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,9 +34,9 @@ class Browser:
         self._playwright = self._wait(async_playwright().start())
         self._chromium: Chromium = self._wait(self._launch())
 
-    def open(self, url: str) -> "Tab":
-        """Load a page in a tab with connections, cache and cookies of its own."""
-        tab = Tab(self._loop, *self._wait(self._new_page()))
+    def open(self, url: str, **looks: Any) -> "Tab":
+        """Load a page in a tab with connections, cache and cookies of its own; `looks`: as of playwright's new_page."""
+        tab = Tab(self._loop, *self._wait(self._new_page(looks)))
         tab.go(url)
         return tab
 
@@ -53,8 +53,8 @@ class Browser:
             executable_path=BINARY, chromium_sandbox=False, args=ARGUMENTS, env=self._environ
         )
 
-    async def _new_page(self) -> tuple[Page, list[str]]:
-        page, console = await self._chromium.new_page(), list[str]()
+    async def _new_page(self, looks: dict[str, Any]) -> tuple[Page, list[str]]:
+        page, console = await self._chromium.new_page(**looks), list[str]()
         page.on("console", lambda message: console.append(message.text))  # sends, so not from another thread
         return page, console
 
@@ -82,6 +82,10 @@ class Tab:
     def start(self, name: str, /, **asked: object) -> "Future[Any]":
         """Call without waiting, so that others can be called meanwhile."""
         return self._start(self._page.evaluate(CALL, [name, asked]))
+
+    def run(self, act: Callable[[Page], Coroutine[Any, Any, T]]) -> T:
+        """Do something that playwright can: run(lambda page: page.click("#start"))."""
+        return self._start(act(self._page)).result(CALL_SECONDS_MAX)
 
     def tail(self) -> str:
         return "\n".join(self.console[-40:])

@@ -1,0 +1,43 @@
+"""What serves the demo page in its tests: a relay behind nginx."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.live.bench.nginx import Nginx, stock_location
+from tests.live.bench.relay_process import RelayProcess
+from tests.live.conftest import SHORT_LIMITS
+from tests.live.demo_page import DemoPage
+
+BUILT_IN = {"OPENAI_BASE_URL": "https://api.openai.com/v1", "OPENAI_API_KEY": ""}
+Visit = Callable[..., DemoPage]
+
+
+class Site:
+    """A relay behind nginx; `origin`: of its pages."""
+
+    def __init__(self, upstream_base_url: str, directory: Path, environ: dict[str, str]) -> None:
+        self.relay = RelayProcess(upstream_base_url, directory, {**SHORT_LIMITS, **environ})
+        self._nginx: Nginx | None = None
+        self._directory = directory
+
+    def wait_ready(self) -> "Site":
+        self.relay.wait_ready()
+        self._nginx = Nginx(stock_location(self.relay.port), self._directory).wait_ready()
+        return self
+
+    @property
+    def origin(self) -> str:
+        assert self._nginx is not None
+        return f"http://127.0.0.1:{self._nginx.port}"
+
+    def lines(self, route: str) -> list[dict[str, object]]:
+        """What the log says of a route so far."""
+        return [line for line in self.relay.log_lines() if line["route"] == route]
+
+    def tail(self) -> str:
+        return self.relay.tail()
+
+    def stop(self) -> None:
+        if self._nginx is not None:
+            self._nginx.stop()
+        self.relay.stop()
