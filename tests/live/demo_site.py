@@ -1,15 +1,20 @@
 """What serves the demo page in its tests: a relay behind nginx."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.live.bench.nginx import Nginx, stock_location
 from tests.live.bench.relay_process import RelayProcess
 from tests.live.conftest import SHORT_LIMITS
-from tests.live.demo_page import DemoPage
 
-BUILT_IN = {"OPENAI_BASE_URL": "https://api.openai.com/v1", "OPENAI_API_KEY": ""}
-Visit = Callable[..., DemoPage]
+BUILT_IN = {
+    "OPENAI_BASE_URL": "https://api.openai.com/v1",
+    "OPENAI_API_KEY": "",
+    "RELAY_STREAM__FIRST_BYTE_SECONDS_MAX": "10",  # demo-slow takes two
+}
+PRICED = {
+    "RELAY_TASKS__DEFAULT_MODEL": "gpt-test",
+    "RELAY_MODELS__PRICES": '{"gpt-test" = {input = 2.0, output = 8.0}}',
+}
 
 
 class Site:

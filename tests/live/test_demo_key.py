@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,40 +22,19 @@ from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, chunk
 from tests.live.cases import CHAT
-from tests.live.demo_page import DemoPage
-from tests.live.demo_site import Site, Visit
+from tests.live.demo_page import DemoPage, Visit
+from tests.live.demo_site import Site
 from tests.live.payloads import PAYLOADS
 
 pytest_plugins = ["tests.live.shared_demo"]
 
-PRICES = {"gpt-test": {"input": 2.0, "output": 8.0}}
 REFUSED_ON_CONSOLE = "Failed to load resource: the server responded with a status of 401 (UNAUTHORIZED)"
 
 
-@pytest.fixture(scope="module")
-def site(module_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    environ = {
-        "RELAY_TASKS__DEFAULT_MODEL": "gpt-test",
-        "RELAY_MODELS__PRICES": '{"gpt-test" = {input = 2.0, output = 8.0}}',
-    }
-    site = Site(module_upstream.base_url, tmp_path_factory.mktemp("site"), environ)
-    try:
-        yield site.wait_ready()
-    finally:
-        site.stop()
-
-
-@pytest.fixture(scope="module")
-def key(site: Site) -> str:
-    return site.relay.create_key("page", rpm=100_000, concurrent=100)
-
-
 @pytest.fixture
-def page(visit: Visit, key: str) -> DemoPage:
+def page(visit_paid: Visit) -> DemoPage:
     """With the key in its field."""
-    page = visit()
-    page.fill("#key", key)
-    return page
+    return visit_paid()
 
 
 def saying(*texts: str, prompt_tokens: int = 10, completion_tokens: int = 1000) -> Script:
@@ -69,53 +47,55 @@ def failing(message: str, status: str = "400 Bad Request") -> Script:
     return every_request(lambda conn, _: conn.send(json_answer({"error": error}, status=status)))
 
 
-def asked(upstream: ScriptedUpstream) -> list[str]:
+def asked(model: ScriptedUpstream) -> list[str]:
     """The models that were asked."""
-    return [json.loads(sent.body)["model"] for sent in upstream.requests if sent.path == CHAT]
+    return [json.loads(sent.body)["model"] for sent in model.requests if sent.path == CHAT]
 
 
-def test_without_a_key_nothing_is_sent_and_the_page_says_why(visit: Visit, site: Site) -> None:
-    page = visit(locale="de-DE")
-    before = len(site.relay.log_lines())
+def test_without_a_key_nothing_is_sent_and_the_page_says_why(visit: Visit, paid_site: Site) -> None:
+    page = visit(paid_site.origin + "/demo/", locale="de-DE")
+    before = len(paid_site.relay.log_lines())
     page.press("#startBtn")
     assert page.value("key.validity.valueMissing") and page.value("document.activeElement.id") == "key"
     assert "kosten Geld" in page.text("#keyHint")
     assert page.value("key.getAttribute('aria-describedby')") == "keyHint"
     assert min(page.contrasts().values()) >= 4.5
-    assert not [line for line in site.relay.log_lines()[before:] if line["route"] in ("/v1/tasks", "/demo/token")]
+    assert not [line for line in paid_site.relay.log_lines()[before:] if line["route"] in ("/v1/tasks", "/demo/token")]
     page.assert_clean()
 
 
-def test_the_cost_comes_from_the_upstreams_own_count(page: DemoPage, upstream: ScriptedUpstream) -> None:
-    upstream.answer(saying("Hello", " world"))
+def test_the_cost_comes_from_the_upstreams_own_count(page: DemoPage, model: ScriptedUpstream) -> None:
+    model.answer(saying("Hello", " world"))
     page.ask()
     assert page.text("#responseContainer") == "Hello world"
     facts = page.facts()
     assert (facts["Tokens"], facts["Cost"], facts["Model"]) == ("1010", "$0.0080", "gpt-test")
-    assert asked(upstream) == ["gpt-test"]
+    assert asked(model) == ["gpt-test"]
     page.assert_clean()
 
 
-def test_a_key_is_kept_nowhere(page: DemoPage, site: Site, key: str, upstream: ScriptedUpstream) -> None:
-    upstream.answer(saying("Hello"))
+def test_a_key_is_kept_nowhere(page: DemoPage, paid_site: Site, page_key: str, model: ScriptedUpstream) -> None:
+    model.answer(saying("Hello"))
     page.ask()
     stored = "[JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie, location.href].join()"
-    assert page.value(stored) == f"{{}},{{}},,{site.origin}/demo/"
-    assert not [url for url in page.transferred() if key in url]
+    assert page.value(stored) == f"{{}},{{}},,{paid_site.origin}/demo/"
+    assert not [url for url in page.transferred() if page_key in url]
     page.run(lambda tab: tab.reload())
     assert page.value("document.getElementById('key').value") == ""
 
 
-def test_a_wrong_key_is_an_error_and_a_right_one_helps(visit: Visit, upstream: ScriptedUpstream, key: str) -> None:
-    upstream.answer(saying("Hello"))
-    page = visit()
+def test_a_wrong_key_is_an_error_and_a_right_one_helps(
+    visit: Visit, paid_site: Site, model: ScriptedUpstream, page_key: str
+) -> None:
+    model.answer(saying("Hello"))
+    page = visit(paid_site.origin + "/demo/")
     page.fill("#key", "rk_wrong")
     page.ask()
     assert page.text("#error").startswith("Refused: The API key is not valid.invalid_api_key · HTTP 401 · req_")
     assert page.text("#statusText") == page.words["stages"]["failed"]
     assert page.text("#startBtn") == page.words["start"]
     assert min(page.contrasts().values()) >= 4.5
-    page.fill("#key", key)
+    page.fill("#key", page_key)
     page.press("#startBtn")
     assert not page.shows("#error") and page.text("#error") == ""
     page.wait_for_end()
@@ -123,8 +103,8 @@ def test_a_wrong_key_is_an_error_and_a_right_one_helps(visit: Visit, upstream: S
     assert page.problems == [REFUSED_ON_CONSOLE]  # the browser's own
 
 
-def test_an_answer_that_breaks_off_is_shown_as_far_as_it_came(page: DemoPage, upstream: ScriptedUpstream) -> None:
-    upstream.answer(streaming([chat_frame("Half an ans")]))
+def test_an_answer_that_breaks_off_is_shown_as_far_as_it_came(page: DemoPage, model: ScriptedUpstream) -> None:
+    model.answer(streaming([chat_frame("Half an ans")]))
     page.ask()
     assert page.text("#responseContainer") == "Half an ans"
     assert page.text("#error").startswith("The answer broke off: ")
@@ -139,7 +119,7 @@ def test_a_network_that_is_gone_is_a_connection_error(page: DemoPage) -> None:
     assert page.value("wire.dataset.state") == "lost"
 
 
-def test_what_comes_while_the_connection_is_cut_is_not_lost(page: DemoPage, upstream: ScriptedUpstream) -> None:
+def test_what_comes_while_the_connection_is_cut_is_not_lost(page: DemoPage, model: ScriptedUpstream) -> None:
     """Cut in the middle, with the rest made meanwhile: the same text, and one call of the model."""
     is_cut = threading.Event()
 
@@ -149,7 +129,7 @@ def test_what_comes_while_the_connection_is_cut_is_not_lost(page: DemoPage, upst
         rest = [chat_frame(f"{number} ") for number in range(50, 100)]
         conn.send(b"".join(map(chunk, [*rest, chat_frame("", "stop"), usage_frame(1, 100), DONE])) + LAST_CHUNK)
 
-    upstream.answer(every_request(in_two_parts))
+    model.answer(every_request(in_two_parts))
     page.press("#startBtn")
     page.wait_for_text(len("".join(f"{number} " for number in range(50)).strip()))
     page.press("#cutBtn")
@@ -157,51 +137,51 @@ def test_what_comes_while_the_connection_is_cut_is_not_lost(page: DemoPage, upst
     page.wait_for_end()
     assert page.text("#responseContainer").split() == [str(number) for number in range(100)]
     assert page.facts()["Resumed"] == "1 ×"
-    assert asked(upstream) == ["gpt-test"]
+    assert asked(model) == ["gpt-test"]
     page.assert_clean()
 
 
-def test_stop_and_leaving_the_page_close_the_upstream(page: DemoPage, upstream: ScriptedUpstream, key: str) -> None:
+def test_stop_and_leaving_the_page_close_the_upstream(page: DemoPage, model: ScriptedUpstream) -> None:
     def first_word(conn: Connection, _: object) -> None:
         conn.send(sse_head() + chunk(chat_frame("Hello")))
         conn.wait_closed(20)
 
-    upstream.answer(every_request(first_word))
+    model.answer(every_request(first_word))
     for leave in (lambda: page.press("#stopBtn"), lambda: page.run(lambda tab: tab.goto("about:blank"))):
         page.press("#startBtn")
         page.wait_for_text()
-        until(lambda: upstream.busy == 1, what="a call")
+        until(lambda: model.busy == 1, what="a call")
         leave()
-        until(lambda: upstream.busy == 0, what="the end of the call")
+        until(lambda: model.busy == 0, what="the end of the call")
 
 
-def test_whatever_comes_stays_text(page: DemoPage, upstream: ScriptedUpstream) -> None:
+def test_whatever_comes_stays_text(page: DemoPage, model: ScriptedUpstream) -> None:
     assert len(set(PAYLOADS)) == 100
-    upstream.answer(saying(*PAYLOADS))
+    model.answer(saying(*PAYLOADS))
     page.ask()
     assert page.value("responseContainer.textContent") == "".join(PAYLOADS)
-    upstream.answer(failing("\n".join(PAYLOADS)))
+    model.answer(failing("\n".join(PAYLOADS)))
     page.ask()
     assert "\n".join(PAYLOADS) in page.value("error.textContent")
     for name in PAYLOADS[::25]:
-        assert_name_stays_text(page, upstream, name)
+        assert_name_stays_text(page, model, name)
     assert page.value("document.querySelectorAll('#run *, #error *').length") < 60
     page.assert_clean()
 
 
 @pytest.mark.soak
-def test_each_of_them_stays_text_by_itself(page: DemoPage, upstream: ScriptedUpstream) -> None:
+def test_each_of_them_stays_text_by_itself(page: DemoPage, model: ScriptedUpstream) -> None:
     for payload in PAYLOADS:
-        upstream.answer(failing(payload))
+        model.answer(failing(payload))
         page.ask()
         assert payload in page.value("error.textContent")
-        assert_name_stays_text(page, upstream, payload)
+        assert_name_stays_text(page, model, payload)
     page.assert_clean()
 
 
-def assert_name_stays_text(page: DemoPage, upstream: ScriptedUpstream, name: str) -> None:
+def assert_name_stays_text(page: DemoPage, model: ScriptedUpstream, name: str) -> None:
     """As the answer's model, and in an answer of its own."""
-    upstream.answer(saying(name))
+    model.answer(saying(name))
     page.fill("#model", name)
     page.ask()
     page.fill("#model", "")
@@ -210,10 +190,9 @@ def assert_name_stays_text(page: DemoPage, upstream: ScriptedUpstream, name: str
     assert page.value("document.querySelectorAll('#responseContainer *, dd *').length") == 0
 
 
-def test_a_word_that_never_ends_widens_nothing(visit: Visit, key: str, upstream: ScriptedUpstream) -> None:
-    page = visit(viewport={"width": 360, "height": 740})
-    page.fill("#key", key)
-    upstream.answer(saying(*["x" * 500] * 20))
+def test_a_word_that_never_ends_widens_nothing(visit_paid: Visit, model: ScriptedUpstream) -> None:
+    page = visit_paid(viewport={"width": 360, "height": 740})
+    model.answer(saying(*["x" * 500] * 20))
     page.ask()
     assert page.value("document.documentElement.scrollWidth") <= 360
     assert page.value("responseContainer.scrollHeight > responseContainer.clientHeight")
@@ -221,9 +200,9 @@ def test_a_word_that_never_ends_widens_nothing(visit: Visit, key: str, upstream:
     page.assert_clean()
 
 
-def test_an_error_in_the_stream_is_shown(page: DemoPage, upstream: ScriptedUpstream) -> None:
+def test_an_error_in_the_stream_is_shown(page: DemoPage, model: ScriptedUpstream) -> None:
     error = data_frame({"error": {"message": "The model tripped.", "type": "x", "param": None, "code": "tripped"}})
-    upstream.answer(streaming([chat_frame("Hello"), error]))
+    model.answer(streaming([chat_frame("Hello"), error]))
     page.ask()
     assert page.text("#error").startswith("The answer broke off: ")
     page.assert_clean()
