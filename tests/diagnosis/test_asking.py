@@ -104,6 +104,7 @@ def test_a_server_that_says_nothing_sensible_is_told(server: ScriptedUpstream) -
         ("http://no.such.name.invalid", "dns"),
         (f"http://{'a' * 70}.example", "dns"),
     ],
+    ids=["nobody listens", "no such name", "no name at all"],
 )
 def test_an_address_without_a_server_is_told(url: str, kind: str) -> None:
     for failure in (at(url).ask("GET", "/", {}).failure, at(url).listen("/", {}, 5.0).answer.failure):

@@ -1,4 +1,4 @@
-"""A pytest plugin of the demo page's tests: the page before the built-in demo, and before an upstream that a test scripts."""
+"""A pytest plugin for the tests of the demo page: the page before the built-in demo, and before a scripted upstream."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -79,15 +79,12 @@ def test_it_comes_back_in_each_way_200_times(
     read_with_cuts(connect, upstream, owed, 200, WAYS[way])
 
 
-def test_it_comes_back_through_nginx(
-    connect: Connect,
-    relay: RelayProcess,
-    key: str,
-    upstream: ScriptedUpstream,
-    owed: Owed,
-    start_nginx: Callable[[str], Nginx],
-) -> None:
-    nginx = start_nginx(stock_location(relay.port))
+@pytest.fixture
+def nginx(relay: RelayProcess, start_nginx: Callable[[str], Nginx]) -> Nginx:
+    return start_nginx(stock_location(relay.port))
+
+
+def test_it_comes_back_through_nginx(nginx: Nginx, key: str, upstream: ScriptedUpstream, owed: Owed) -> None:
     read_with_cuts(lambda: RawCaller(nginx.port, key=key), upstream, owed, 30, any_way)  # type: ignore[arg-type]
 
 

@@ -36,7 +36,7 @@ class Counting:
 
     @property
     def script(self) -> Script:
-        return every_request(lambda conn, request: self._say(conn, request))
+        return every_request(self._say)
 
     def _say(self, conn: Connection, request: Request) -> None:
         if request.method != "POST":
@@ -99,10 +99,8 @@ class Taken:
         status, headers = caller.read_head(PATIENCE_SECONDS)
         assert status in (200, 204), (status, caller.read_all())
         self.greet(headers)
-        came = 0
-        for frame in caller.frames(PATIENCE_SECONDS) if frames_max else ():
+        for came, frame in enumerate(caller.frames(PATIENCE_SECONDS) if frames_max else (), 1):
             self.take(frame)
-            came += 1
             if came >= frames_max:
                 break
         return self
