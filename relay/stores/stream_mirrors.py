@@ -18,7 +18,7 @@ from relay.stores.stream_record import asking, log_key, producer_key, read_recor
 from relay.stores.streams import MemoryStreams
 
 # A mirror that nobody needs is dropped after so long: a caller between two steps has found it and not yet joined.
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 3.0
 # Pieces that are asked for at once.
 PAGE = 64
 GONE = b"gone"

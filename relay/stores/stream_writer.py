@@ -3,7 +3,6 @@
 It is told by callbacks of the event loop, which only leave a mark. Whoever reads here does not wait for it.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,7 +19,7 @@ from relay.stores.stream_record import asking, head_key, log_key, owner_key, rea
 # Redis may take that long for what it is given at once.
 WRITE_SECONDS_MAX = 5.0
 # After a write there is a pause in which frames gather: a round trip costs as much as many frames.
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.01
 # How much is written at once.
 COPIES_MAX = 64
 # How many questions make one batch.
@@ -40,7 +39,7 @@ class Writer:
     def __init__(self, link: RedisLink, producer: str, keep_seconds: float) -> None:
         self._link, self._producer, self.keep_seconds = link, producer, keep_seconds
         self._scripts = Scripts()
-        self._turn, self._grown = Lock(), Event()
+        self._turn, self._grown, self._hurried = Lock(), Event(), Event()
         self._marked: dict[Copy, None] = {}
         self._removals: deque[Command] = deque(maxlen=REMOVALS_MAX)
         self._copies: dict[str, Copy] = {}
@@ -57,9 +56,10 @@ class Writer:
         self._grown.set()
 
     def add(self, copy: Copy) -> None:
-        """Tell all of it from now on."""
+        """Tell all of it from now on. A new one is told at once: its caller waits for that."""
         self._copies[copy.kept.subject.id] = copy
         self.mark(copy)
+        self._hurried.set()
 
     def claiming(self, copy: Copy) -> Command:
         """The question whether its claim is free."""
@@ -91,8 +91,9 @@ class Writer:
         while True:
             self._grown.wait()
             self._grown.clear()
+            self._hurried.clear()
             self.flush()
-            time.sleep(GATHER_SECONDS)
+            self._hurried.wait(GATHER_SECONDS)
 
     def flush(self) -> None:
         """Write what waits. Where Redis does not answer it goes on waiting."""

@@ -4,7 +4,7 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.live.bench import procfs
@@ -15,9 +15,13 @@ UPSTREAM_KEY = "sk-canary-upstream-7Qm2ZtXw9LrB4sVd"
 
 
 class RelayProcess:
-    """A running relay. `environ` overrides any setting; `directory` gets its database and its output."""
+    """A running relay. `environ` overrides any setting; `directory` gets its database and its output; `prefix`: a
+    command that runs commands.
+    """
 
-    def __init__(self, upstream_base_url: str, directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, upstream_base_url: str, directory: Path, environ: Mapping[str, str], prefix: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self.database_path = directory / "relay.db"
         self.secrets = {"the upstream's key": UPSTREAM_KEY}
@@ -28,7 +32,7 @@ class RelayProcess:
             "OPENAI_API_KEY": UPSTREAM_KEY,
             **environ,
         }
-        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"]
+        command = [*prefix, sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"]
         self.program = Program("relay", command, directory, self._environ)
 
     def wait_ready(self) -> "RelayProcess":

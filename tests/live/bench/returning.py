@@ -4,7 +4,7 @@ import contextlib
 import json
 import random
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.live.bench.caller import RawCaller
@@ -21,12 +21,16 @@ Header = tuple[str, str]
 
 @dataclass
 class Counting:
-    """An upstream that counts to `count`, `burst` frames and a pause in turn; `calls`: how often it was asked to."""
+    """An upstream that counts to `count`, `burst` frames and a pause in turn; `calls`: how often it was asked to.
+
+    `peer_port`: from where it was asked last.
+    """
 
     count: int
     burst: int
     pause_seconds: float
     calls: int = 0
+    peer_port: int = 0
     go_on: threading.Event = field(default_factory=threading.Event)
     stop_at: int = -1  # there it waits for `go_on`
 
@@ -41,7 +45,7 @@ class Counting:
     def _say(self, conn: Connection, request: Request) -> None:
         if request.method != "POST":
             return conn.send(MODELS)
-        self.calls += 1
+        self.calls, self.peer_port = self.calls + 1, conn.sock.getpeername()[1]
         conn.send(sse_head())
         for number, text in enumerate(self.texts):
             if number == self.stop_at:
@@ -99,6 +103,10 @@ class Taken:
         status, headers = caller.read_head(PATIENCE_SECONDS)
         assert status in (200, 204), (status, caller.read_all())
         self.greet(headers)
+        return self.read_on(caller, frames_max)
+
+    def read_on(self, caller: RawCaller, frames_max: float = float("inf")) -> "Taken":
+        """The same behind the head, which was read before."""
         for came, frame in enumerate(caller.frames(PATIENCE_SECONDS) if frames_max else (), 1):
             self.take(frame)
             if came >= frames_max:
@@ -116,13 +124,18 @@ def begin(port: int, key: str, *headers: Header) -> RawCaller:
 def come_back(port: int, key: str, taken: Taken, way: str = "events") -> RawCaller:
     """Ask for the rest, in one of the WAYS."""
     caller = RawCaller(port, key=key)
+    ask_again(caller, taken, way)
+    return caller
+
+
+def ask_again(caller: RawCaller, taken: Taken, way: str = "events") -> None:
+    """The same on a connection that is there."""
     if way == "ticket":
         caller.get(f"{taken.ticket_url}&last_event_id={taken.last_event_id[1]}", key="")
     elif way == "post":
         caller.post(CHAT, ASK, [taken.last_event_id])
     else:
         caller.get(f"/v1/streams/{taken.stream_id}/events", [taken.last_event_id])
-    return caller
 
 
 WAYS = ("events", "ticket", "post")
@@ -147,7 +160,3 @@ def state_of(port: int, key: str, stream_id: str) -> dict[str, object]:
         caller.get(f"/v1/streams/{stream_id}")
         status, _ = caller.read_head()
         return {**json.loads(caller.read_all()), "status_code": status}
-
-
-def frames_of(caller: RawCaller) -> Iterator[bytes]:
-    return caller.frames(PATIENCE_SECONDS)
