@@ -41,7 +41,7 @@ class Mirror:
     def hear(self, raw: bytes) -> None:
         """Take frames that were published just now, unless those before them are missing."""
         before, last, data = read_piece(raw)
-        kept = self.kept
+        kept, self.missing_since = self.kept, None
         if self.is_settled or last <= kept.log.last_seq:
             return
         if kept.head is None or kept.is_full or before > kept.log.last_seq:

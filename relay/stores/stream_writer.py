@@ -43,7 +43,7 @@ class Writer:
         self._marked: dict[Copy, None] = {}
         self._removals: deque[Command] = deque(maxlen=REMOVALS_MAX)
         self._copies: dict[str, Copy] = {}
-        self._prolong_at = 0.0
+        self._prolong_at, self._is_closed = 0.0, False
 
     @property
     def is_down(self) -> bool:
@@ -87,8 +87,8 @@ class Writer:
         self._grown.set()
 
     def run(self) -> None:
-        """Write whenever there is something to write, for ever."""
-        while True:
+        """Write whenever there is something to write, until it is closed."""
+        while not self._is_closed:
             self._grown.wait()
             self._grown.clear()
             self._hurried.clear()
@@ -112,9 +112,13 @@ class Writer:
 
     def close(self) -> None:
         """Write what is left."""
+        self._is_closed = True
+        self._grown.set()
+        self.flush()
         while self._marked and not self._link.down:
             self.flush()
-        self._link.close()
+        with self._turn:
+            self._link.close()
 
     @property
     def _live_ms(self) -> int:

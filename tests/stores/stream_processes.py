@@ -15,8 +15,7 @@ CHAT = "/v1/chat/completions"
 STREAM = Head(200, (("Content-Type", "text/event-stream"),), is_stream=True)
 JSON = Head(200, (("Content-Type", "application/json"),), is_stream=False)
 DONE = Outcome("done", whole=True, usage=Usage(3, 4))
-# Longer than Redis takes on a busy machine to tell what was published.
-QUIET_SECONDS = 0.03
+ANSWER_SECONDS_MAX = 10.0
 
 
 @dataclass
@@ -79,10 +78,31 @@ def settle(*processes: Process) -> None:
     is_busy = True
     while is_busy:
         for process in processes:
-            process.streams.writer.flush()
-        is_busy = any([process.streams.listener.turn(QUIET_SECONDS) for process in processes])
+            write(process)
+        is_busy = any([hear(process) for process in processes])
         for process in processes:
             process.streams.mirrors.catch_up()
+
+
+def write(process: Process) -> None:
+    """Let Redis have all, unless it is away."""
+    writer = process.streams.writer
+    writer.flush()
+    while writer._marked and not writer.is_down:
+        writer.flush()
+
+
+def hear(process: Process) -> bool:
+    """Hear all that was published until now: it comes before the answer to a ping. Return whether there was any."""
+    listener = process.streams.listener
+    listener.turn(0)
+    assert listener._wire is not None
+    listener._wire.send(("PING",))
+    was_told = False
+    while (said := listener._wire.receive(ANSWER_SECONDS_MAX))[0] != b"pong":
+        was_told = True
+        listener._take(said)
+    return was_told
 
 
 def tick(seconds: float, *processes: Process) -> None:
