@@ -217,6 +217,7 @@ def test_without_redis_a_claim_is_refused_and_a_stream_without_one_goes_on(
     until(lambda: is_known_to_all(crew, key, taken.stream_id), 10.0, "the stream on every worker")
 
 
+@pytest.mark.soak
 def test_a_detached_stream_lives_as_long_as_somebody_reads_it_on_another_worker(crew: Crew, key: str) -> None:
     counting = Counting(1_000, burst=1, pause_seconds=0.02)
     crew.upstream.answer(counting.script)
