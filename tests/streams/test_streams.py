@@ -134,7 +134,7 @@ def test_what_nobody_waits_for_while_it_opens_is_given_up_too(scene: Scene) -> N
 
 def test_what_is_followed_elsewhere_is_not_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     _, stream, _ = scene.live()
-    monkeypatch.setattr(scene.store, "is_followed_elsewhere", lambda kept: True)
+    monkeypatch.setattr(scene.store, "followed_elsewhere", lambda all_kept: {kept.subject.id for kept in all_kept})
     look_for(scene, 0.35)
     assert stream.cuts == []
 

@@ -137,7 +137,7 @@ def test_unknown_revoked_expired_and_malformed_keys_get_the_same_bytes(house: Ho
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v2/chat/completions", "/v1/chat/completions/", "//v1/models", "/health/x"]
+    "path", ["/v1", "/v2/chat/completions", "/v1/chat/completions/", "//v1/models", "/health/x"]
 )
 def test_a_path_that_is_no_route_is_404(caller: FlaskClient, path: str) -> None:
     answer = caller.get(path)
