@@ -116,6 +116,14 @@ def test_each_key_and_each_epoch_has_a_secret_of_its_own() -> None:
     assert SIGNER.read(token, KEY, 1) is not None
 
 
+def test_what_names_no_key_of_ours_names_nothing(forger: Forger) -> None:
+    """A store is asked for it before its signature is known to be good."""
+    assert SIGNER.names_in(forger.token()) == (KEY, "tok_1")
+    for kid in ("key_\x00" + "0" * 15, "key_" + "0" * 17, "KEY_" + "0" * 16, "key_ü" + "0" * 15, "\ud800", 7):
+        assert SIGNER.names_in(forger.token(head={"alg": "HS256", "kid": kid})) == ("", "")
+    assert SIGNER.names_in(forger.token(jti="a\x00b")) == ("", "")
+
+
 def test_a_token_that_no_header_could_carry_is_not_made() -> None:
     with pytest.raises(TokenTooLong):
         SIGNER.sign(Claims(**claims(models=["m" * 100] * 40)), KEY, 1)

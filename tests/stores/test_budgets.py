@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -101,6 +102,19 @@ def test_sums_beyond_32_bits_are_exact(budgets: Budgets) -> None:
     budgets.settle(rich, reserve(budgets, 10**18, rich), 10**18 - 1, 0)
     reserve(budgets, 1, rich)
     assert budgets.reserve(rich, 1, NOW, LATER) is None
+
+
+def test_of_many_at_once_exactly_as_many_reserve_as_fit(budgets: Budgets) -> None:
+    """Each thread connects first, so that all begin at the same moment."""
+    fifty, together = Account("key_1", "2027-01", 50), Barrier(THREADS)
+
+    def attempts(_: int) -> int:
+        budgets.look("key_1", "2027-01", NOW)
+        together.wait(10)
+        return sum(budgets.reserve(fifty, 1, NOW, LATER) is not None for _ in range(TRIES))
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        assert sum(threads.map(attempts, range(THREADS))) == 50
 
 
 def test_of_many_at_once_no_more_is_reserved_than_there_is(budgets: Budgets) -> None:

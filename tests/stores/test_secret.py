@@ -3,7 +3,9 @@
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -11,7 +13,8 @@ from relay.stores.database import StoreError
 from relay.stores.engines import ROOT
 from relay.stores.secret import open_secret, secret_path
 
-PROCESSES = 8
+PROCESSES = 4
+THREADS, ROUNDS = 8, 20
 IN_A_PROCESS = "import sys; from relay.stores.secret import open_secret; print(open_secret('', sys.argv[1]).decode())"
 
 
@@ -48,6 +51,18 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     told = {process.communicate(timeout=60)[0] for process in started}
     assert len(told) == 1
     assert told == {open_secret("", url_in(tmp_path)).decode() + "\n"}
+
+
+def test_whoever_comes_at_the_same_moment_gets_the_same_secret(tmp_path: Path) -> None:
+    together = Barrier(THREADS)
+
+    def at_once(url: str) -> bytes:
+        together.wait(10)
+        return open_secret("", url)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        for number in range(ROUNDS):
+            assert len(set(threads.map(at_once, [url_in(tmp_path / str(number))] * THREADS))) == 1
 
 
 def test_a_file_that_a_dying_process_left_empty_is_filled(tmp_path: Path) -> None:

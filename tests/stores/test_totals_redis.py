@@ -18,6 +18,7 @@ def test_two_processes_share_one_total(link: RedisLink, other_link: RedisLink) -
 def test_all_of_it_expires_and_every_change_prolongs_it(link: RedisLink, redis: RedisServer) -> None:
     totals = RedisTotals(link)
     totals.take("a", TokenLimits(requests=3), 5)
+    assert redis.client.ttl("relay:token:a") == KEPT_SECONDS
     for change in (Amounts(0, 1, 0), Amounts(-1, 0, -5), Amounts()):
         redis.client.expire("relay:token:a", 100)
         totals.add("a", change)
