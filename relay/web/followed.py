@@ -65,7 +65,8 @@ class Followed(flask.Response):
         follower = pump.follow(reading.kept, reading.after, wire, pending, self._ping)
         record = flask.g.record
         record.end, record.first_at, record.bytes_out = follower.end, follower.first_at, follower.bytes_out
-        record.frames_out = max(0, follower.cursor - reading.after)
+        if reading.kept.head is not None and reading.kept.head.is_stream:
+            record.frames_out = max(0, follower.cursor - reading.after)
         if follower.failure is not None:
             self._relay.log.failure("follower", follower.failure)
         return pump.conclude(wire, follower.sink.pending, self._ending(follower.end))  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection
 from tests.live.bench.scripts import DONE, Script, chat_frame, every_request, sse_head
+from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, Head, chunk
 from tests.live.cases import CHAT, STREAM, get
 
@@ -159,3 +160,8 @@ def asked(caller: RawCaller, name: str, value: object = STREAM) -> tuple[int, by
     caller.post(CHAT, value, [("Idempotency-Key", name)])
     status = caller.read_answer_head().status
     return status, caller.read_all(20)
+
+
+def calls(upstream: ScriptedUpstream) -> int:
+    """How often the upstream was asked for an answer; a look at its health is none."""
+    return sum(request.method == "POST" for request in upstream.requests)

@@ -18,6 +18,7 @@ from tests.live.resuming import (
     Kept,
     begin,
     by_ticket,
+    calls,
     cut_and_come_back,
     read_some,
     telling,
@@ -46,7 +47,7 @@ def places(count: int, dice: random.Random) -> list[int]:
 
 
 def assert_one_call(upstream: ScriptedUpstream) -> None:
-    assert len(upstream.requests) == 1
+    assert calls(upstream) == 1
     assert upstream.peer_closes == []
 
 
@@ -79,12 +80,10 @@ def test_it_comes_back_in_each_way_200_times(
     read_with_cuts(connect, upstream, owed, 200, WAYS[way])
 
 
-@pytest.fixture
-def nginx(relay: RelayProcess, start_nginx: Callable[[str], Nginx]) -> Nginx:
-    return start_nginx(stock_location(relay.port))
-
-
-def test_it_comes_back_through_nginx(nginx: Nginx, key: str, upstream: ScriptedUpstream, owed: Owed) -> None:
+def test_it_comes_back_through_nginx(
+    relay: RelayProcess, key: str, upstream: ScriptedUpstream, owed: Owed, start_nginx: Callable[[str], Nginx]
+) -> None:
+    nginx = start_nginx(stock_location(relay.port))
     read_with_cuts(lambda: RawCaller(nginx.port, key=key), upstream, owed, 30, any_way)  # type: ignore[arg-type]
 
 
