@@ -165,3 +165,11 @@ def asked(caller: RawCaller, name: str, value: object = STREAM) -> tuple[int, by
 def calls(upstream: ScriptedUpstream) -> int:
     """How often the upstream was asked for an answer; a look at its health is none."""
     return sum(request.method == "POST" for request in upstream.requests)
+
+
+def listing(caller: RawCaller, key: str | None = None) -> list[dict[str, object]]:
+    """The streams of a key."""
+    head = get(caller, "/v1/streams", key=key)
+    assert head.status == 200
+    data: list[dict[str, object]] = json.loads(caller.read_all())["data"]
+    return data

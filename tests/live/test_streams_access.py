@@ -12,7 +12,7 @@ from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.cases import CHAT, STREAM, Owed, get, nothing_left, refusal
-from tests.live.resuming import KEEP, Kept, begin, calls, post, state, telling, texts
+from tests.live.resuming import KEEP, Kept, begin, calls, listing, post, state, telling, texts
 
 SAID = texts(3)
 ABSENT = "rs_0123456789012345678901"
@@ -188,13 +188,6 @@ def test_the_list_shows_the_owners_streams_alone(
     assert set(facts) == {"id", "model", "status", "age_seconds", "frames", "expires_at"}
     assert (facts["model"], facts["status"], facts["frames"]) == ("gpt-test", "done", len(SAID))
     assert kept.id not in {stream["id"] for stream in listing(caller, other_key)}
-
-
-def listing(caller: RawCaller, key: str | None = None) -> list[dict[str, object]]:
-    head = get(caller, "/v1/streams", key=key)
-    assert head.status == 200
-    data: list[dict[str, object]] = json.loads(caller.read_all())["data"]
-    return data
 
 
 def test_its_state_tells_what_became_of_it(caller: RawCaller, kept: Kept) -> None:
