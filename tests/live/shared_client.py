@@ -35,5 +35,11 @@ def scene(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> Scene:
 
 
 @pytest.fixture
+def in_node(node: NodePage, upstream: ScriptedUpstream) -> Scene:
+    """For what is no browser's business."""
+    return Scene(node, upstream)
+
+
+@pytest.fixture
 def in_chromium(tab: Tab, upstream: ScriptedUpstream) -> Scene:
     return Scene(tab, upstream)

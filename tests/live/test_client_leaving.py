@@ -137,13 +137,13 @@ def test_a_place_is_given_back(scene: Scene, by: str) -> None:
     assert scene.read()["state"] == "complete"
 
 
-def test_a_place_is_given_back_by_who_is_refused_and_by_who_waits_to_ask_again(scene: Scene) -> None:
-    refused = refusing("429 No", "too_many_streams", "retry-after-ms: 800")
-    scene.relay(refusing("400 No", "invalid_request"), refused, Telling(ALL), atOnce=1)
-    assert scene.read()["state"] == "failed"
-    waiting = scene.start()
-    until(lambda: len(scene.asked("POST")) == 2, 5, "a refusal")
-    assert scene.read()["state"] == waiting.result(5)["state"] == "complete"
-    keys = [post.header("idempotency-key") for post in scene.asked("POST")]
+def test_a_place_is_given_back_by_who_is_refused_and_by_who_waits_to_ask_again(in_node: Scene) -> None:
+    refused = refusing("429 No", "too_many_streams", "retry-after-ms: 500")
+    in_node.relay(refusing("400 No", "invalid_request"), refused, Telling(ALL), atOnce=1)
+    assert in_node.read()["state"] == "failed"
+    waiting = in_node.start()
+    until(lambda: len(in_node.asked("POST")) == 2, 5, "a refusal")
+    assert in_node.read()["state"] == waiting.result(5)["state"] == "complete"
+    keys = [post.header("idempotency-key") for post in in_node.asked("POST")]
     assert keys == [keys[0], keys[1], keys[2], keys[1]]
     assert len(set(keys)) == 3

@@ -150,9 +150,9 @@ ERRORS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("form", ERRORS)
-def test_an_error_is_an_error_in_every_form(scene: Scene, form: str) -> None:
+def test_an_error_is_an_error_in_every_form(in_node: Scene, form: str) -> None:
     event, code = ERRORS[form]
-    seen = scene.relay(Telling([event], headers=())).read()
+    seen = in_node.relay(Telling([event], headers=())).read()
     assert (seen["error"]["name"], seen["error"]["kind"], seen["error"]["code"]) == ("RelayError", "refused", code)
     assert seen["error"]["message"] != ""
 
@@ -172,6 +172,6 @@ def test_a_connection_serves_again_when_its_answer_was_whole(scene: Scene) -> No
     assert scene.server.accepted == accepted
 
 
-def test_a_server_that_never_ends_a_whole_answer_is_left(scene: Scene) -> None:
-    assert scene.relay(Telling(ALL, ending="hold")).read()["state"] == "complete"
-    scene.server.wait_for_peer_close()
+def test_a_server_that_never_ends_a_whole_answer_is_left(in_node: Scene) -> None:
+    assert in_node.relay(Telling(ALL, ending="hold")).read()["state"] == "complete"
+    in_node.server.wait_for_peer_close()

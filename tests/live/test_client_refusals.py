@@ -32,9 +32,9 @@ def tokens(scene: Scene) -> list[str | None]:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 502, 503, 504])
-def test_a_refusal_is_told_and_not_asked_again(scene: Scene, status: int) -> None:
-    assert_refused(scene.relay(refusing(f"{status} No", "some_code"), WHOLE).read(), status, "some_code")
-    assert len(scene.asked("POST")) == 1
+def test_a_refusal_is_told_and_not_asked_again(in_node: Scene, status: int) -> None:
+    assert_refused(in_node.relay(refusing(f"{status} No", "some_code"), WHOLE).read(), status, "some_code")
+    assert len(in_node.asked("POST")) == 1
 
 
 @pytest.mark.parametrize("when", ["retry-after-ms: 40", "Retry-After: 0", "date"])
@@ -48,11 +48,11 @@ def test_one_that_says_when_is_asked_again_as_the_same_request(scene: Scene, whe
     assert first.body == second.body
 
 
-def test_it_is_asked_again_when_it_was_said(scene: Scene) -> None:
+def test_it_is_asked_again_when_it_was_said(in_node: Scene) -> None:
     refused = [refusing(BUSY, "a", "Retry-After: 7"), refusing(BUSY, "a", "Retry-After: 7", "retry-after-ms: 6500")]
-    scene.relay(*refused, WHOLE, stallSeconds=1e5).call("hurry", times=500)
-    assert scene.read()["texts"] == TEXTS
-    assert [wait for wait in scene.call("waits") if 5_000 < wait < 10_000] == [7000, 6500]
+    in_node.relay(*refused, WHOLE, stallSeconds=1e5).call("hurry", times=500)
+    assert in_node.read()["texts"] == TEXTS
+    assert [wait for wait in in_node.call("waits") if 5_000 < wait < 10_000] == [7000, 6500]
 
 
 def test_who_is_refused_for_ever_gives_up(scene: Scene) -> None:
@@ -81,10 +81,10 @@ def test_a_request_that_may_have_arrived_is_not_sent_again(scene: Scene) -> None
     assert len(scene.asked("POST")) == 1
 
 
-def test_a_server_that_does_not_answer_is_told(scene: Scene) -> None:
-    seen = scene.relay(lambda conn, _: conn.stall(20), stallSeconds=0.2).read()
+def test_a_server_that_does_not_answer_is_told(in_node: Scene) -> None:
+    seen = in_node.relay(lambda conn, _: conn.stall(20), stallSeconds=0.2).read()
     assert (seen["error"]["kind"], seen["error"]["code"]) == ("network", "stalled")
-    assert len(scene.asked("POST")) == 1
+    assert len(in_node.asked("POST")) == 1
 
 
 def test_an_expired_token_is_renewed_once(scene: Scene) -> None:
@@ -150,9 +150,9 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_refusal_is_read_in_every_form(scene: Scene, form: str) -> None:
+def test_a_refusal_is_read_in_every_form(in_node: Scene, form: str) -> None:
     value, code, message = FORMS[form]
-    error = scene.relay(saying("418 Teapot", value)).read()["error"]
+    error = in_node.relay(saying("418 Teapot", value)).read()["error"]
     assert (error["kind"], error["status"], error["code"], error["message"]) == ("refused", 418, code, message)
 
 

@@ -78,16 +78,16 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_one_that_fails_is_told(scene: Scene, name: str) -> None:
-    seen = scene.relay(started(), telling(events(FAILURES[name]))).read(**TASK_ASKED)
+def test_one_that_fails_is_told(in_node: Scene, name: str) -> None:
+    seen = in_node.relay(started(), telling(events(FAILURES[name]))).read(**TASK_ASKED)
     assert (seen["error"]["kind"], seen["error"]["message"]) == ("truncated", "The worker was lost.")
     assert seen["error"]["code"] == ("worker_lost" if name == "failed" else "")
     assert seen["types"] == TYPES[:-1]
 
 
-def test_one_that_fails_before_its_answer_is_refused(scene: Scene) -> None:
+def test_one_that_fails_before_its_answer_is_refused(in_node: Scene) -> None:
     failed = numbers([named("status", stage="queued", progress=0), FAILURES["failed"]])
-    assert scene.relay(started(), telling(failed)).read(**TASK_ASKED)["error"]["kind"] == "refused"
+    assert in_node.relay(started(), telling(failed)).read(**TASK_ASKED)["error"]["kind"] == "refused"
 
 
 @pytest.mark.parametrize("url", URLS)

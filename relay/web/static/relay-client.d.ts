@@ -3,6 +3,13 @@
 /** `resuming`: waiting before the next attempt to come back. The last four are ends. */
 export type State = "waiting" | "open" | "resuming" | "complete" | "cancelled" | "closed" | "failed";
 
+/**
+ * What a page tells its user:
+ * - `refused`: the server said no, and nothing of the answer came;
+ * - `truncated`: a part came, and the rest is not to be had;
+ * - `network`: the server cannot be reached;
+ * - `cors`: it can, but it does not let this page read its answers.
+ */
 export type ErrorKind = "refused" | "truncated" | "network" | "cors";
 
 /** One event of an answer or a task. */
@@ -78,7 +85,9 @@ export class Stream implements AsyncIterable<Chunk>, Bookmark {
 }
 
 export class Limiter {
+  /** 5 and 60. */
   constructor(atOnce?: number, perMinute?: number);
+  /** Wait for a place. Rejects with the signal's reason. The result gives the place back; more than once does no harm. */
   enter(signal?: AbortSignal): Promise<() => void>;
 }
 
@@ -110,6 +119,7 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
+/** Why there is no answer, or not all of it. Message, `code` and `status` are the server's own where it said something. */
 export class RelayError extends Error {
   constructor(kind: ErrorKind, message: string, details: ErrorDetails);
   readonly kind: ErrorKind;

@@ -1,13 +1,11 @@
 /**
- * The relay's client for pages, and for Node: an answer is asked for once, paid once, and read to its end whatever the
- * network does meanwhile.
+ * The relay's client for pages: an answer is asked for once, paid once, and read to its end whatever the network does.
  *
  *     const relay = new RelayClient({ getToken });
  *     for await (const { text } of relay.stream({ model, messages })) output.append(text);
  *
- * A connection that breaks is resumed by GET, behind the last event that came. The POST, which costs money, is repeated
- * only after a refusal that says when (`Retry-After`), for then nothing was processed, and under the same
- * `Idempotency-Key`. The file reads downwards: RelayClient, Stream, what events say, Link, Limiter, SseParser, errors.
+ * What breaks is resumed by GET, behind the last event. The POST, which costs money, is repeated only after a refusal
+ * that says when (`Retry-After`), since then nothing was processed, and under the same `Idempotency-Key`.
  *
  * @import * as Types from "./relay-client.js"
  */
@@ -29,6 +27,7 @@ const LOST = {
   connection_lost: "The connection was lost.",
   stalled: "The server was silent for too long.",
   event_missing: "A part of the answer is missing.",
+  cors_refused: "The server does not let this page read its answers.",
 };
 
 /** One relay and one credential. Its streams share a limit, 5 at once and 60 a minute; who is beyond it waits. */
@@ -41,30 +40,21 @@ export class RelayClient {
   }
 
   /**
-   * Ask for a streamed answer. It begins when the stream is iterated over, or at once where a callback is given.
-   *
-   * @param {object} request the body, as the route wants it; `stream: true` is added
-   * @param {Types.StreamOptions} [options] `path`: another route than chat completions
+   * Ask for an answer: when it is iterated over, or at once where a callback is given.
+   * @param {object} request the body without `stream: true` @param {Types.StreamOptions} [options]
    */
   stream(request, { path = "/v1/chat/completions", ...options } = {}) {
     return new Stream(this.#link, { path, body: { ...request, stream: true }, read: readAnswer }, options);
   }
 
-  /**
-   * Start a task and follow its events: `status`, `progress`, `complete`.
-   *
-   * @param {object} request `{ prompt }` or `{ messages }`, and what else the route takes
-   * @param {Types.StreamOptions} [options]
-   */
+  /** Start a task, and follow it. @param {object} request @param {Types.StreamOptions} [options] */
   task(request, { path = "/v1/tasks", ...options } = {}) {
     return new Stream(this.#link, { path, body: request, read: readTask }, options);
   }
 
   /**
-   * Come back to a stream or a task that was left, from another page too: to what follows the last event, for nothing.
-   *
-   * @param {Types.Bookmark} left the stream, or its `url` and `lastEventId`; the url holds a ticket, so keep it secret
-   * @param {Types.Options} [options]
+   * Come back to what was left, from another page too, and read on. It costs nothing.
+   * @param {Types.Bookmark} left the stream, or its `url` and `lastEventId` @param {Types.Options} [options]
    */
   resume({ url, lastEventId }, options = {}) {
     const read = url.includes("/v1/streams/") ? readAnswer : readTask;
@@ -92,7 +82,7 @@ export class Stream {
   #over = new AbortController(); // ends every wait, once the page wants no more
   #connection = new AbortController(); // ends the connection that is open
   #posting; // the promise of the POST's answer
-  #expired; // the promise of the token that had expired
+  #expired; // the promise of a token that has expired
   #endTurn = () => {};
   #reconnectMs = BACKOFF_MS; // until the server says another by `retry:`
   #hasText = false;
@@ -116,7 +106,7 @@ export class Stream {
     if (!this.#end("cancelled")) return false;
     await this.#posting?.catch(() => {}); // its answer names what is to be stopped
     this.#connection.abort();
-    if (!this.url) return false; // there is nothing to stop, or leaving has stopped it
+    if (!this.url) return false; // nothing to stop, or stopped by leaving
     const request = { method: "POST", keepalive: true };
     return this.#link.fetch(cancelUrlOf(this.url), request).then((answer) => answer.ok, () => false);
   }
@@ -126,7 +116,6 @@ export class Stream {
     if (this.#end("closed")) this.#connection.abort();
   }
 
-  /** @param {Types.State} state */
   #end(state) {
     if (ENDS.has(this.state)) return false;
     this.state = state;
@@ -134,7 +123,6 @@ export class Stream {
     return true;
   }
 
-  /** @param {Types.State} state */
   #goOn(state) {
     this.#over.signal.throwIfAborted();
     this.state = state;
@@ -144,11 +132,10 @@ export class Stream {
   async #tell({ onChunk, onStatus, onProgress, onComplete, onError }) {
     let last;
     try {
-      for await (const chunk of this) {
-        last = chunk;
-        onChunk?.(chunk);
-        if (chunk.type === "status") onStatus?.(chunk.data);
-        if (chunk.type === "progress") onProgress?.(chunk.data);
+      for await (last of this) {
+        onChunk?.(last);
+        if (last.type === "status") onStatus?.(last.data);
+        if (last.type === "progress") onProgress?.(last.data);
       }
     } catch (error) {
       if (!onError) throw error;
@@ -157,7 +144,7 @@ export class Stream {
     if (this.state === "complete") onComplete?.(last);
   }
 
-  // Connection after connection, until the answer is complete or too many of them brought nothing new.
+  // Connection after connection, until the answer is complete or too many brought nothing new.
   async *#follow() {
     try {
       for (let failures = 0; this.state !== "complete"; ) {
@@ -182,7 +169,7 @@ export class Stream {
   }
 
   async #open() {
-    this.#goOn(this.state);
+    this.#over.signal.throwIfAborted();
     this.#connection = new AbortController();
     if (this.url) return this.#get();
     this.#posting = this.#post();
@@ -195,21 +182,21 @@ export class Stream {
     this.#endTurn();
     this.#endTurn = await this.#link.limiter.enter(this.#over.signal);
     const asked = this.#link.token(this.#expired);
-    const token = await asked;
-    this.#over.signal.throwIfAborted();
-    const headers = new Headers({ "Content-Type": "application/json", "Idempotency-Key": this.#idempotencyKey });
-    if (token) headers.set("Authorization", `Bearer ${token}`);
-    const request = { method: "POST", headers, body: JSON.stringify(this.#plan.body) };
-    const response = await this.#fetch(this.#link.urlOf(`.${this.#plan.path}`), request);
+    const token = await Promise.race([asked, aborted(this.#over.signal)]);
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": this.#idempotencyKey };
+    if (token) headers.Authorization = `Bearer ${token}`;
+    const body = JSON.stringify(this.#plan.body);
+    const response = await this.#fetch(this.#link.urlOf(`.${this.#plan.path}`), { method: "POST", headers, body });
     if (!response.ok) throw await this.#refusal(response, asked);
     const isTask = response.status === 202;
-    const url = isTask ? (await response.json()).stream_url : response.headers.get("Relay-Stream-Url");
+    const told = isTask && (await this.#alive("network", response.json()));
+    const url = isTask ? told.stream_url : response.headers.get("Relay-Stream-Url");
     if (url) this.url = this.#link.urlOf(url);
     return response;
   }
 
   async #get() {
-    const headers = new Headers(this.lastEventId ? { "Last-Event-ID": this.lastEventId } : {});
+    const headers = this.lastEventId ? { "Last-Event-ID": this.lastEventId } : {};
     const response = await this.#fetch(this.url, { headers, cache: "no-store" });
     if (!response.ok) throw await this.#refusal(response);
     return response;
@@ -219,7 +206,7 @@ export class Stream {
     return this.#alive("network", this.#link.fetch(url, { ...init, signal: this.#connection.signal }));
   }
 
-  // What is new in one connection. Returns when the answer is complete, throws when the connection broke.
+  // What is new in one connection. Returns when the answer is complete; throws when the connection broke.
   async *#read({ status, headers, body }) {
     if (status === 204) return this.#goOn("complete"); // all of it had come before
     const isStream = headers.get("Content-Type")?.startsWith("text/event-stream");
@@ -236,12 +223,13 @@ export class Stream {
           this.#goOn("open");
           if (this.#hadBefore(event)) continue;
           const { chunk, error, last } = this.#plan.read(event);
-          if (error) throw this.#failed(error, event);
+          const isRestart = error?.code === "relay_draining" && !event.id; // what has no number is not of the answer
+          if (error) throw this.#refused({ ...error, retryable: isRestart && this.url !== "" });
           this.lastEventId = event.id ?? this.lastEventId;
           if (chunk?.text) this.#hasText = true;
           if (last) this.#goOn("complete");
           if (chunk) yield chunk;
-          if (last) return drain(reader);
+          if (last) return drain(reader, body);
         }
       }
     } finally {
@@ -271,22 +259,15 @@ export class Stream {
     }
   }
 
-  // A connection has failed. Where the stream can be resumed the answer has not: to come back is free.
+  // A connection has failed. Where the stream can be resumed, the answer has not.
   #lost(kind, code, cause) {
     return new RelayError(kind, LOST[code], { code, cause, retryable: this.url !== "" });
-  }
-
-  // The answer has failed; or this connection alone, when the relay restarts: it says so outside of what it numbers.
-  #failed(error, { id }) {
-    const retryable = error.code === "relay_draining" && id === undefined && this.url !== "";
-    return this.#refused({ ...error, retryable });
   }
 
   #refused({ message, ...details }) {
     return new RelayError(this.#hasText ? "truncated" : "refused", message, details);
   }
 
-  // What a refusing status says. `asked`: the promise of the token, where one was sent.
   async #refusal(response, asked) {
     const { status, headers } = response;
     const said = saidIn(await this.#alive("network", response.json().catch(() => ({}))));
@@ -295,14 +276,9 @@ export class Stream {
     const retryAfterMs = renews ? 0 : retryAfterMsOf(headers);
     const mayEnd = headers.get("x-should-retry") !== "false" && (retryAfterMs ?? 0) <= RETRY_AFTER_MS_MAX;
     const isFree = this.url ? [408, 429].includes(status) || status >= 500 : retryAfterMs !== undefined;
-    return this.#refused({
-      ...said,
-      message: said.message || `The server answered ${status}.`,
-      status,
-      requestId: headers.get("X-Request-Id") ?? "",
-      retryAfterMs,
-      retryable: mayEnd && isFree,
-    });
+    const message = said.message || `The server answered ${status}.`;
+    const requestId = headers.get("X-Request-Id") ?? "";
+    return this.#refused({ ...said, message, status, requestId, retryAfterMs, retryable: mayEnd && isFree });
   }
 
   async #pause({ retryAfterMs }, failures) {
@@ -313,7 +289,7 @@ export class Stream {
   }
 }
 
-// What an event of an answer says: of chat completions, completions, responses and messages.
+// What an event of an answer says, on any of the routes.
 function readAnswer({ type, id, data: raw }) {
   if (raw.trim() === "[DONE]") return { last: true };
   const data = parsed(raw);
@@ -324,9 +300,9 @@ function readAnswer({ type, id, data: raw }) {
 
 // What is new in the text; of several choices, in the first.
 function textOf(data) {
-  const choice = data?.choices?.find?.(({ index }) => !index);
+  const choice = data?.choices?.find?.((one) => !one?.index);
   const delta = data?.type === "response.output_text.delta" ? data.delta : data?.delta?.text;
-  const text = choice?.delta?.content ?? choice?.text ?? delta;
+  const text = choice?.delta?.content ?? choice?.message?.content ?? choice?.text ?? delta;
   return typeof text === "string" ? text : "";
 }
 
@@ -352,10 +328,9 @@ function saidIn(told) {
   return { code: String(error?.code ?? error?.type ?? ""), message: error?.message ?? "", status: error?.status };
 }
 
-// The way to one relay, which its streams share.
+// The way to one relay, which streams share.
 class Link {
-  #getToken;
-  #token;
+  #token; // its promise
 
   /** @param {Types.ClientOptions} options */
   constructor({ baseUrl, getToken, limiter = new Limiter(), stallSeconds = STALL_SECONDS, fetch: send } = {}) {
@@ -363,31 +338,30 @@ class Link {
     this.limiter = limiter;
     this.stallMs = stallSeconds * 1000;
     this.fetch = send ?? ((url, init) => fetch(url, init));
-    this.#getToken = async () => getToken?.();
+    this.getToken = async () => getToken?.();
   }
 
   urlOf(path) {
     return new URL(path, this.base).href;
   }
 
-  // One for all streams, until one of them has seen it expire or it could not be had.
+  // One for all streams, until one has seen it expire.
   token(expired) {
     if (this.#token && this.#token !== expired) return this.#token;
-    const asked = (this.#token = this.#getToken());
-    asked.catch(() => (this.#token = undefined));
-    return asked;
+    this.#token = this.getToken();
+    this.#token.catch(() => (this.#token = undefined));
+    return this.#token;
   }
 
-  // Whether it was CORS is inferred: for fetch, its refusal and a dead server are the same TypeError. So /health/live is
-  // asked twice. Readable, with a header that takes a preflight: CORS is in order, the network was not (or something on
-  // the way answered without CORS headers). Unreadable, but reached (no-cors): CORS refuses this page's origin. Neither:
-  // there is no server; or the page's own policy (CSP, mixed content) forbids it, which looks the same.
+  // Whether it was CORS is inferred: fetch tells its refusal and a dead server by the same TypeError. So we ask for
+  // /health/live, with a header that takes a preflight. Readable: CORS is in order, the network was not (or a proxy
+  // answered without CORS). Only reached (no-cors): CORS refuses this page. Neither: there is no server; or the page's
+  // own policy (CSP, mixed content) forbids it, which looks the same.
   async explain(error) {
     if (error?.kind !== "network" || error.code !== "connection_lost") return error;
     if (await this.#reaches({ headers: { "Idempotency-Key": "probe" } })) return error;
     if (!(await this.#reaches({ mode: "no-cors" }))) return error;
-    const { cause } = error;
-    return new RelayError("cors", "The server does not let this page read its answers.", { code: "cors_refused", cause });
+    return new RelayError("cors", LOST.cors_refused, { code: "cors_refused", cause: error.cause });
   }
 
   #reaches(init) {
@@ -408,12 +382,7 @@ export class Limiter {
     [this.#atOnce, this.#perMinute] = [atOnce, perMinute];
   }
 
-  /**
-   * Wait for a place. Rejects with the signal's reason when that aborts first.
-   *
-   * @param {AbortSignal} [signal]
-   * @returns {Promise<() => void>} gives the place back; more than once does no harm
-   */
+  /** Wait for a place, unless the signal aborts. @param {AbortSignal} [signal] @returns what gives the place back */
   async enter(signal = new AbortController().signal) {
     signal.throwIfAborted();
     const place = {};
@@ -470,24 +439,14 @@ export class SseParser {
   }
 
   #dispatch() {
-    const [id, type, data] = [this.#id, this.#type || "message", this.#data];
-    [this.#id, this.#type, this.#data] = [undefined, "", ""];
+    const [type, data, id] = [this.#type || "message", this.#data, this.#id];
+    [this.#type, this.#data, this.#id] = ["", "", undefined];
     this.lastEventId = id ?? this.lastEventId;
     return data === "" ? [] : [{ type, data: data.slice(0, -1), id, lastEventId: this.lastEventId }];
   }
 }
 
-/**
- * Why there is no answer, or not all of it. `kind` is what a page tells its user:
- *
- * - `refused`: the server said no, and nothing of the answer came;
- * - `truncated`: a part came, and the rest is not to be had;
- * - `network`: the server cannot be reached;
- * - `cors`: it can, but it does not let this page read its answers.
- *
- * The message, `code` and `status` are the server's own where it has said something. `retryable`: the same may be asked
- * again, and will not be paid twice.
- */
+/** Why there is no answer, or not all of it; relay-client.d.ts says what the kinds mean. */
 export class RelayError extends Error {
   name = "RelayError";
 
@@ -506,31 +465,29 @@ function retryAfterMsOf(headers) {
   return waitMs === undefined ? undefined : Math.max(waitMs, 0);
 }
 
-// Beside the events of a stream (/v1/streams/ID/events), of a task (/v1/tasks/ID/events) and of its alias (/stream/ID).
+// Beside the events: /v1/streams/ID/events, /v1/tasks/ID/events, or its alias /stream/ID.
 function cancelUrlOf(url) {
-  const found = new URL(url);
-  found.pathname = found.pathname.replace(/\/stream\/([^/]+)$/, "/v1/tasks/$1/events").replace(/\/events$/, "/cancel");
-  return found.href;
+  const events = url.replace(/\/stream\/([^/?]+)(?=\?|$)/, "/v1/tasks/$1/events");
+  return events.replace(/\/events(?=\?|$)/, "/cancel");
 }
 
-// Read what is left: a connection that is not read to its end cannot serve again.
-function drain(reader) {
-  const timer = setTimeout(() => reader.cancel(), LINGER_MS_MAX);
-  const readOn = () => reader.read().then(({ done }) => done || readOn());
-  readOn().catch(() => {}).finally(() => clearTimeout(timer));
+// A connection that is not read to its end cannot serve again.
+function drain(reader, body) {
+  reader.releaseLock();
+  body.pipeTo(new WritableStream(), { signal: AbortSignal.timeout(LINGER_MS_MAX) }).catch(() => {});
 }
 
 async function pause(waitMs, signal) {
+  const over = new AbortController();
   let timer;
   const elapsed = new Promise((resolve) => (timer = setTimeout(resolve, waitMs)));
-  await Promise.race([elapsed, aborted(signal)]).finally(() => clearTimeout(timer));
+  await Promise.race([elapsed, aborted(signal, over.signal)]).finally(() => (clearTimeout(timer), over.abort()));
 }
 
-// Rejects with the signal's reason once it aborts.
-function aborted(signal) {
+function aborted(signal, until) {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    signal.addEventListener("abort", () => reject(signal.reason), { signal: until });
   });
 }
 

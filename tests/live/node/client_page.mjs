@@ -1,8 +1,9 @@
-// The page ../pages/client.mjs without a browser: calls come as lines of JSON, answers go out as such. Run by node_page.py.
+// A page without a browser: calls come as lines of JSON, and answers go out as such. Run by ../bench/node_page.py.
 import { createInterface } from "node:readline";
 
-import { calls } from "../pages/client.mjs";
+import { callsOf } from "../pages/client_calls.mjs";
 
+const calls = callsOf(await import(process.env.CLIENT_URL));
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
 for await (const line of createInterface({ input: process.stdin })) {
