@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.live.bench.browser import Tab
 from tests.live.bench.cutting_proxy import CuttingProxy
 from tests.live.bench.page_server import PageServer
 from tests.live.bench.waiting import until
@@ -18,6 +19,7 @@ from tests.live.demo_relay import DemoRelay, demo_relay, numbers
 pytest_plugins = ["tests.live.shared_client"]
 
 FASTER = 50  # the client's pauses; the stream itself takes the time it takes
+PREFIX = "/sse"
 PATIENT = {"stallSeconds": 100_000}
 # The first connection must last until the answer's head is there; a POST without an answer is not repeated.
 CUT_BYTES = (3_000, 9_000)
@@ -35,7 +37,7 @@ class Visit:
         return type(self.page).__name__
 
     def client(self, port: int | None = None, key: str | None = None, **options: object) -> "Visit":
-        base_url = f"http://127.0.0.1:{port or self.bench.relay.port}"
+        base_url = f"http://127.0.0.1:{port or self.bench.relay.port}{PREFIX}"
         self.page.call("client", baseUrl=base_url, tokens=[key or self.bench.key], **options)
         return self
 
@@ -48,8 +50,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def bench(pages: PageServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoRelay]:
-    origins = json.dumps([pages.origin()])
-    with demo_relay(tmp_path_factory.mktemp("client"), RELAY_CORS__ORIGINS=origins) as bench:
+    environ = {"RELAY_CORS__ORIGINS": json.dumps([pages.origin()]), "RELAY_SERVER__PATH_PREFIX": PREFIX}
+    with demo_relay(tmp_path_factory.mktemp("client"), **environ) as bench:
         yield bench
 
 
@@ -125,6 +127,7 @@ def test_one_that_was_left_is_found_again_by_another_page_whole_and_paid_once(vi
         seen = visit.client().page.call("resume", left=left)
     assert (seen["error"], seen["state"]) == (None, "complete")
     assert numbers("".join(left["texts"] + seen["texts"])) == [*range(30)]
+    assert f"{PREFIX}/v1/streams/rs_" in left["url"]
 
 
 def test_what_was_read_whole_has_no_more_to_come(visit: Visit) -> None:
@@ -174,3 +177,11 @@ def test_a_taken_slot_is_waited_for(visit: Visit) -> None:
     until(lambda: visit.page.call("seen") >= 1, 5, "a stream on the slot")
     assert_whole(visit.read("mock-n2"), 2)
     assert_whole(holding.result(10), 6)
+
+
+def test_as_the_relay_serves_it_a_page_may_load_it_and_it_knows_the_way_back(tab: Tab, bench: DemoRelay) -> None:
+    for prefix in ("", PREFIX):
+        tab.call("clientFrom", url=f"http://127.0.0.1:{bench.relay.port}{prefix}/relay-client.js")
+        error = Visit(tab, bench).read("demo")["error"]
+        assert (error["kind"], error["code"]) == ("refused", "missing_credentials")
+        assert bench.relay.wait_for_log_line(request_id=error["requestId"])["status"] == 401
