@@ -14,6 +14,7 @@ FLAT = """() => {
   document.documentElement.style.background = "#0d1220";
   for (const card of document.querySelectorAll(".card")) card.style.boxShadow = "none";
   document.querySelector("main").style.paddingBlock = "2rem";
+  document.documentElement.style.scrollbarGutter = "auto";
   document.activeElement.blur();
 }"""
 

@@ -35,10 +35,6 @@ class Site:
         assert self._nginx is not None
         return f"http://127.0.0.1:{self._nginx.port}"
 
-    def lines(self, route: str) -> list[dict[str, object]]:
-        """What the log says of a route so far."""
-        return [line for line in self.relay.log_lines() if line["route"] == route]
-
     def tail(self) -> str:
         return self.relay.tail()
 

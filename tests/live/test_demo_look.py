@@ -10,12 +10,12 @@ from tests.live.bench.scripts import chat_frame, every_request, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import chunk
-from tests.live.demo_page import Visit
+from tests.live.demo_page import PHONE, Visit
+from tests.live.demo_site import Site
 
 pytest_plugins = ["tests.live.shared_demo"]
 
-LOOKS = [(locale, scheme) for locale in ("de-DE", "en-GB") for scheme in ("dark", "light")]
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+LOOKS = [("de-DE", "dark"), ("en-GB", "light")]
 CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3
 TOUCH_PX_MIN = 44  # WCAG 2.2, 2.5.5
 RIGHTMOST = """Math.max(document.documentElement.scrollWidth,
@@ -53,17 +53,17 @@ def test_on_a_phone_nothing_has_to_be_scrolled_sideways(visit_paid: Visit) -> No
     page.assert_clean()
 
 
-def test_a_keyboard_is_enough(visit_paid: Visit, model: ScriptedUpstream) -> None:
+def test_a_keyboard_is_enough(visit: Visit, paid_site: Site, page_key: str, model: ScriptedUpstream) -> None:
     def first_word(conn: Connection, _: object) -> None:
         conn.send(sse_head() + chunk(chat_frame("Hello")))
         conn.wait_closed(20)
 
     model.answer(every_request(first_word))
-    page = visit_paid()
-    page.value("document.activeElement.blur()")
+    page = visit(paid_site.origin + "/demo/")
     active, outlines = [], []
-    for _ in range(4):
+    for typed in ("?", page_key, "gpt-test", ""):
         page.type_keys("Tab")
+        page.run(lambda tab, typed=typed: tab.keyboard.insert_text(typed))  # type: ignore[misc]
         active.append(page.value("document.activeElement.id"))
         outlines.append(page.value("getComputedStyle(document.activeElement).outlineWidth"))
     assert (active, outlines) == (["prompt", "key", "model", "startBtn"], ["3px"] * 4)
@@ -90,7 +90,7 @@ def test_a_screen_reader_is_told_all_of_it(visit_paid: Visit) -> None:
         ("textbox", "Schlüssel oder Client-Token:"),
         ("textbox", "Modell:"),
         ("button", "Verarbeitung starten"),
-        ("button", "Verbindung kappen"),
+        ("button", "Verbindung trennen"),
         ("button", "Stopp"),
         ("progressbar", "Fortschritt"),
         ("region", "Antwort"),
