@@ -10,7 +10,6 @@ from sqlalchemy import inspect
 from relay.core.keys import KeyPolicy, digest, is_well_formed
 from relay.stores.database import Database, open_database
 from relay.stores.keys import KeyStore
-from relay.stores.schema import metadata
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 2_000_000_000.0
@@ -40,7 +39,7 @@ def test_tables_that_several_processes_make_at_once_are_made_once(url: str) -> N
     database = open_database(url)
     made = database.read(lambda connection: inspect(connection).get_table_names())
     database.close()
-    assert set(made) == set(metadata.tables)
+    assert sorted(made) == ["budgets", "key_secrets", "keys", "reservations", "revoked_tokens", "usage"]
 
 
 def test_one_name_is_given_to_one_process(url: str, store: KeyStore) -> None:
