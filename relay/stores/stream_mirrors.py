@@ -19,8 +19,8 @@ from relay.stores.streams import MemoryStreams
 
 # A mirror that nobody needs is dropped after so long: a caller between two steps has found it and not yet joined.
 IDLE_SECONDS = 3.0
-# Pieces that are asked for at once.
-PAGE = 64
+# Pieces that are asked for at once: a megabyte, for which a second is enough over a distance too.
+PAGE = 16
 GONE = b"gone"
 
 
@@ -112,9 +112,9 @@ class Mirrors:
                 except StoreDown:
                     return
 
-    def return_of_redis(self) -> None:
-        """It was away for a while."""
-        self.trusted_from = self._clock() + LEASE_SECONDS
+    def return_of_redis(self, distrust_seconds: float) -> None:
+        """It was away for a while; for so long a lease that is not there says nothing."""
+        self.trusted_from = max(self.trusted_from, self._clock() + distrust_seconds)
         for mirror in self._mirrors.values():
             self._mark(mirror)
 

@@ -158,8 +158,8 @@ class RedisStreams:
             if silent_seconds is not None or now >= self._renew_at:
                 self._link.ask(("SET", producer_key(self.producer), 1, "PX", int(LEASE_SECONDS * 1000)))
                 self._renew_at = now + RENEW_SECONDS
-            if silent_seconds is not None and silent_seconds > SILENCE_SECONDS_MAX:
-                self.mirrors.return_of_redis()
+            if silent_seconds is not None:
+                self.mirrors.return_of_redis(LEASE_SECONDS if silent_seconds > SILENCE_SECONDS_MAX else 0.0)
             self.mirrors.tend()
 
     def close(self) -> None:

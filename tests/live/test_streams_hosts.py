@@ -13,7 +13,7 @@ from tests.live.bench.caller import RawCaller
 from tests.live.bench.crew import running_redis
 from tests.live.bench.hosts import SKIPPED, Host, hosts, possible
 from tests.live.bench.relay_process import RelayProcess
-from tests.live.bench.returning import Counting, Taken, begin, read_with_cuts, state_of
+from tests.live.bench.returning import Counting, Taken, begin, come_back, read_with_cuts, state_of
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.workers import PATIENT
 from tests.stores import postgresql_server
@@ -27,9 +27,13 @@ FRAMES = 2_000
 class Sites:
     """A relay on each of two hosts, one upstream, one key that both know."""
 
-    ports: list[int]
+    relays: list[RelayProcess]
     upstream: ScriptedUpstream
     key: str
+
+    @property
+    def ports(self) -> list[int]:
+        return [relay.port for relay in self.relays]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         for relay in relays:
             relay.wait_ready()
         key = relays[0].create_key("both", rpm=1_000_000, concurrent=1_000)
-        yield Sites([relay.port for relay in relays], upstream, key)
+        yield Sites(relays, upstream, key)
     upstream.check()
 
 
@@ -89,3 +93,19 @@ def test_a_claim_holds_on_both_hosts_and_a_cancel_reaches_the_other(sites: Sites
         sites.upstream.wait_for_peer_close(timeout_seconds=2.0)
         assert [each.read_on(reader).error for each, reader in ((taken, caller), (same, again))] == ["cancelled"] * 2
     assert counting.calls == 1
+
+
+def test_when_a_host_is_shut_down_readers_on_the_other_are_told(sites: Sites) -> None:
+    """The last test: it ends the first host's relay."""
+    counting = Counting(1_000, burst=1, pause_seconds=0.01, stop_at=10)
+    sites.upstream.answer(counting.script)
+    one, other = sites.relays
+    with begin(one.port, sites.key) as caller:
+        taken = Taken().read(caller, 10)
+        with come_back(other.port, sites.key, Taken(taken.stream_id)) as reader:
+            followed = Taken(taken.stream_id).read(reader, 10)
+            assert one.stop() == 0
+            followed.read_on(reader)
+    assert (followed.texts, followed.error) == (counting.texts[:10], "relay_draining")
+    state = state_of(other.port, sites.key, taken.stream_id)
+    assert (state["status"], state["last_seq"]) == ("failed", 11)

@@ -8,6 +8,7 @@ import pytest
 from relay.stores.stream_copy import LEASE_SECONDS
 from relay.stores.stream_mirrors import IDLE_SECONDS, PAGE
 from relay.stores.stream_record import head_key, log_key, producer_key
+from tests.stores.conftest import Reports
 from tests.stores.redis_server import RedisServer
 from tests.stores.stream_processes import (
     DONE,
@@ -198,7 +199,7 @@ def test_after_redis_was_away_a_missing_lease_says_nothing_for_a_while(
     found = other.found(kept)
     found.join(Reader())
     kill(one, redis)
-    other.streams.mirrors.return_of_redis()
+    other.streams.mirrors.return_of_redis(LEASE_SECONDS)
     tick(LEASE_SECONDS - 1, other)
     assert found.status == "live"
     tick(2, other)
@@ -215,7 +216,7 @@ def test_a_stream_that_redis_lost_ends_unless_its_process_enters_it_again(
     settle(other)
     for each in (kept, lost):
         redis.client.delete(head_key(each.subject.id), log_key(each.subject.id))
-    other.streams.mirrors.return_of_redis()
+    other.streams.mirrors.return_of_redis(LEASE_SECONDS)
     settle(other)
     count(kept, 1)
     settle(one, other)
@@ -234,3 +235,22 @@ def test_a_body_that_is_no_event_stream_gets_no_frame_when_its_process_dies(
     kill(one, redis)
     found = other.found(kept)
     assert (found.status, whole(found)) == ("failed", b'{"a":')
+
+
+def test_what_could_not_be_fetched_is_fetched_after_a_short_outage_too(redis: RedisServer, reports: Reports) -> None:
+    one, other = Process(redis.url, report=reports), Process(redis.url, report=reports)
+    kept = one.live(frames=3)
+    found = other.found(kept)
+    settle(other)
+    other.streams.listener.close()
+    kept.end(DONE)
+    settle(one)
+    redis.client.client_kill_filter(_type="normal", laddr=None, skipme=True)
+    other.streams.mirrors.joined(kept.subject.id)
+    other.streams.mirrors.catch_up()
+    assert found.outcome is None
+    other.streams.tend()
+    other.streams.mirrors.catch_up()
+    assert found.outcome == DONE
+    for process in (one, other):
+        process.close()
