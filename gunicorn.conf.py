@@ -52,7 +52,12 @@ http_parser = "python"  # the parser that is tested here, also where gunicorn_h1
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
-forwarder_headers = ""  # no peer may set SCRIPT_NAME or PATH_INFO
+# No peer may set SCRIPT_NAME, PATH_INFO or the scheme: nothing is left to trust anyone with, and nobody's address need
+# be looked up for each request.
+forwarder_headers = ""
+secure_scheme_headers = {}
+forwarded_allow_ips = "*"
+http_protocols = "h1"
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm"  # a slow disk must not make a worker look dead  # noqa: S108
 accesslog = None  # the relay writes one line per request itself
@@ -61,8 +66,9 @@ logger_class = "relay.logs.ServerLogger"
 
 def pre_request(worker, request):
     """Mark repeated credential headers before they are joined; no client can send a NUL."""
+    names = [name for name, _ in request.headers]
     for name in ("AUTHORIZATION", "X-API-KEY"):
-        if sum(header == name for header, _ in request.headers) > 1:
+        if names.count(name) > 1:
             others = [pair for pair in request.headers if pair[0] != name]
             request.headers = [*others, (name, "\0repeated")]
 

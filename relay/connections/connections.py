@@ -11,6 +11,7 @@ from typing import Any
 
 from gevent.monkey import get_original
 
+from relay.connections.thrift import spare
 from relay.connections.unread import read_away, read_away_until_closed
 
 # Connections that the relay keeps for health checks and refusals: beyond the worker's own bound nobody is accepted.
@@ -35,6 +36,7 @@ class Connections:
 
     def attach(self, worker: Any) -> None:
         """See the connections of gunicorn's worker come and go."""
+        spare(worker.cfg)
         worker.handle = self._seen(worker.handle)
         worker.handle_request = self._occupied(worker.handle_request)
         worker.handle_error = self._heard(worker.handle_error)

@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 from gevent import socket
 from gevent.event import Event
+from gunicorn.config import Config
 
 from relay.connections.connections import RESERVE, Connections
 from relay.pump.takeover import HungUp, hang_up
@@ -118,7 +119,8 @@ def test_a_refusal_of_gunicorns_own_reaches_a_caller_that_goes_on_sending(servin
 
 def test_what_gunicorn_gets_back_says_that_the_connection_goes_on(serving: Serving) -> None:
     """gunicorn 27.0.1 does not look at it; nothing may be raised."""
-    worker = SimpleNamespace(handle=lambda *_: None, handle_request=lambda *_: True, handle_error=lambda *_: None)
+    calls = {"handle": lambda *_: None, "handle_request": lambda *_: True, "handle_error": lambda *_: None}
+    worker = SimpleNamespace(**calls, cfg=Config())
     life = Connections(RESERVE)
     life.attach(worker)
     client = object()
