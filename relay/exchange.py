@@ -44,6 +44,7 @@ def open_exchange(relay: Any, caller: Any, request: Any) -> Exchange:
         acquired.enter_context(relay.gate.admit(caller, request))
         relay.accountant.sending(request)
         upstream = acquired.enter_context(relay.upstreams.open(targets, request))
+        request.body = None  # it is sent, and never again: a prompt must not take memory as long as its answer streams
         meter = acquired.enter_context(relay.accountant.meter(request, upstream))
         exchange = Exchange(caller, request.held, upstream, relay.flow_for(request, upstream), meter)
         exchange.release_on_close(acquired.pop_all())  # two lines on purpose: an argument would leak if the call raised

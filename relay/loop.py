@@ -19,8 +19,8 @@ THREADS_MAX = 4
 HOLD_BACK_SECONDS = 0.05
 
 
-# Work waits a moment for more of its kind: waking a thread costs more than a line.
-GATHER_SECONDS = 0.01
+# Work waits a moment for more of its kind: waking a thread costs more than many lines.
+GATHER_SECONDS = 0.05
 
 
 class WriterThread:

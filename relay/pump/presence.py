@@ -131,6 +131,7 @@ class Presence:
         finally:
             if self._sink is not None:
                 self._sink.stop()
+            self._open_wire = None  # with its copy of the request's context, of no use any more
         if self._gone is not None:  # half a head may be out: nothing else can be answered
             raise self._gone
 

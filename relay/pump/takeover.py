@@ -113,6 +113,7 @@ def begin_wire(start_response: Callable[..., Any], status: str, headers: Iterabl
         head = response.sock.data
     finally:
         response.sock = sock
+    response.headers.clear()  # written, and looked at again only by the access log that we do not have
     return Wire(response, head)
 
 

@@ -17,7 +17,7 @@ from relay.assembly import assemble, reassemble
 from relay.assembly.parts import restart_needed
 from relay.core.errors import RelayError
 from relay.web import cors, demo, demo_tokens, errors, files, metrics, proxy, selftest, status, streams, tokens, usage
-from relay.web.current import KeepStartResponse, current_relay
+from relay.web.current import current_relay, keeping_start_response
 from relay.web.timing import server_timing
 
 # What a browser sends (RFC 6454 6.1); anything else is somebody's text, and may hold a key.
@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
                 blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"
             )
     app.extensions["relay"].metrics.know_routes({rule.rule for rule in app.url_map.iter_rules()})
-    app.wsgi_app = KeepStartResponse(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = keeping_start_response(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

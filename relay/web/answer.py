@@ -35,6 +35,7 @@ class Answer(flask.Response):
             return self._iterated(start_response)
         with _told_if_refused():
             wire = self._pump.begin_wire(start_response, self.status, self.headers)
+        self.headers.clear()  # a held stream needs no second copy of its head
         return self._pump.deliver(self._exchange, wire)  # type: ignore[no-any-return]
 
     def _iterated(self, start_response: Any) -> Iterable[bytes]:

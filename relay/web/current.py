@@ -18,12 +18,14 @@ def start_response(environ: dict[str, Any]) -> Callable[..., Any]:
     return environ[_KEY]  # type: ignore[no-any-return]
 
 
-class KeepStartResponse:
-    """WSGI middleware that leaves the server's start_response in the environment, for responses that open early."""
+def keeping_start_response(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """WSGI middleware that leaves the server's start_response in the environment, for responses that open early.
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
-        self._application = application
+    A function: an object that is called takes each waiting stream half a kilobyte of the C stack.
+    """
 
-    def __call__(self, environ: dict[str, Any], start_response_: Callable[..., Any]) -> Iterable[bytes]:
+    def keeping(environ: dict[str, Any], start_response_: Callable[..., Any]) -> Iterable[bytes]:
         environ[_KEY] = start_response_
-        return self._application(environ, start_response_)
+        return application(environ, start_response_)
+
+    return keeping

@@ -6,7 +6,7 @@ from typing import Any
 import flask
 import pytest
 
-from relay.web.current import KeepStartResponse, current_relay, start_response
+from relay.web.current import current_relay, keeping_start_response, start_response
 
 
 def test_the_relay_is_the_applications_own() -> None:
@@ -33,5 +33,5 @@ def test_the_servers_start_response_is_kept_for_whoever_opens_early() -> None:
     def servers(*arguments: object) -> None:
         pytest.fail("nobody called it yet")
 
-    assert KeepStartResponse(application)({}, servers) == [b"body"]
+    assert keeping_start_response(application)({}, servers) == [b"body"]
     assert seen == [(servers, servers)]
