@@ -77,7 +77,7 @@ def test_each_model_is_called_alone_on_each_way_in_turn_and_then_at_once(server:
 def test_at_once_is_at_once_and_else_one_by_one(
     server: ScriptedUpstream, requests: int, parallel: int, most: int
 ) -> None:
-    crowd = Crowd(0.3)
+    crowd = Crowd(0.5)
     server.answer(crowd)
     Runner(Plan(["a"], requests, 7, parallel, 30), ways(server)[:1], lambda: None).run()
     assert crowd.most == most

@@ -69,18 +69,18 @@ def test_a_stream_that_breaks_keeps_what_came(server: ScriptedUpstream) -> None:
 def test_a_stream_that_stays_silent_is_left_in_time(server: ScriptedUpstream) -> None:
     def answer(conn: Connection) -> None:
         conn.read_request()
-        conn.stall(0.8)
+        conn.stall(0.9)
         conn.send(SSE + b"\r\n" + chunk(FRAME))
         conn.wait_closed(20)
 
     server.answer(answer)
     began = time.monotonic()
     stream = at(f"http://127.0.0.1:{server.port}").listen("/selftest", {}, 1.0)
-    assert time.monotonic() - began < 1.6
+    assert time.monotonic() - began < 1.8
     assert stream.answer.failure is not None
     assert (stream.answer.failure.kind, len(stream.frames)) == ("silence", 1)
     assert stream.quiet_seconds[0] > 0.7
-    assert 0.1 < stream.quiet_seconds[2] < 0.7
+    assert 0.0 < stream.quiet_seconds[2] < 0.9
 
 
 def test_a_refusal_of_a_stream_keeps_its_body(server: ScriptedUpstream) -> None:

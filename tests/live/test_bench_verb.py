@@ -51,8 +51,8 @@ def test_what_is_measured_is_what_the_upstream_did(demo: DemoRelay, tmp_path: Pa
     by_place = {(row["model"], row["run"], row["way"]): row for row in told["rows"]}
     slow = by_place[SLOW, "sequential", "relay"]
     assert (slow["requests"], slow["error_rate"], slow["output_tokens"]) == (3, 0.0, 120)
-    assert 200 <= slow["ttft_ms_p50"] < 1_000
-    assert 100 < slow["tokens_per_second"] < 300
+    assert 200 <= slow["ttft_ms_p50"] < 5_000
+    assert 20 < slow["tokens_per_second"] < 1_000
     assert slow["cost_usd"] == pytest.approx((slow["input_tokens"] * 2 + 120 * 8) / 1e6)
     assert slow["added_ttft_ms"] is not None
     assert by_place[SLOW, "parallel", "direct"]["requests"] == 3

@@ -23,10 +23,12 @@ from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.conftest import SHORT_LIMITS
 from tests.live.ways import ORIGIN, WAYS, Way
 
+pytestmark = pytest.mark.alone
+
 ENVIRON = {
     **SHORT_LIMITS,
-    "RELAY_STREAM__EARLY_OPEN_SECONDS": "1",
-    "RELAY_STREAM__HEARTBEAT_SECONDS": "2.5",
+    "RELAY_STREAM__EARLY_OPEN_SECONDS": "1.5",
+    "RELAY_STREAM__HEARTBEAT_SECONDS": "3.5",
     "RELAY_CORS__ORIGINS": f'["{ORIGIN}"]',
 }
 TLS_WAYS = ("tls trusted", "tls expired", "tls wrong host", "tls self-signed")
