@@ -137,3 +137,10 @@ def test_its_line_stands_in_the_log(house: House) -> None:
     known = house.keys.get("key-1").id
     assert shown == {"route": "/selftest", "status": 200, "end": "done", "upstream": None, "key_id": known}
     assert len(body) > 100
+
+
+def test_a_key_with_limits_on_tokens_and_money_may_ask_and_spends_nothing(house: House) -> None:
+    caller = house.caller(house.new_key(rpm=10, tpm=100, budget_usd=0.01, budget_per="day", concurrent=1))
+    for _ in range(3):
+        assert len(frames(caller.get(QUICK).data)) == 3
+    assert house.slots_held() == 0
