@@ -122,6 +122,11 @@ def test_what_a_callback_throws_comes_as_an_error_and_stops_the_answer(scene: Sc
     until(lambda: len(scene.cancels) == 1, 5, "a cancel")
 
 
+def test_an_error_in_the_callback_of_the_last_chunk_is_not_followed_by_an_end(in_node: Scene) -> None:
+    seen = in_node.relay(Telling(MESSAGES, headers=())).call("callBack", leave={"after": 6, "by": "throw"})
+    assert ([name for name, _ in seen["called"]], seen["state"]) == (["error"], "complete")
+
+
 def test_callbacks_hear_nothing_after_the_page_has_left(scene: Scene) -> None:
     seen = scene.relay(Telling(ALL)).call("callBack", leave={"after": 2, "by": "close"})
     assert (seen["texts"], seen["called"]) == (TEXTS[:2], [["left", None]])
