@@ -5,7 +5,6 @@ A mirror lives as long as somebody here reads or waits, and a few seconds more.
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from threading import Event
 from typing import Protocol
 
@@ -156,8 +155,6 @@ class Mirrors:
             if record is None:
                 mirror.missing_since = mirror.missing_since or self._clock()
                 return
-            if count == PAGE:  # the outcome comes with the last page
-                record = replace(record, outcome=None)
             mirror.take(record, (fields[1] for _, fields in entries))
 
     def _miss(self, mirror: Mirror, seconds: float) -> None:

@@ -96,7 +96,7 @@ class Writer:
             self._hurried.wait(GATHER_SECONDS)
 
     def flush(self) -> None:
-        """Write what waits. Where Redis does not answer it goes on waiting."""
+        """Write what waits. Where Redis does not answer, it is looked up what it knows once it is back."""
         with self._turn:
             if not self._link.down:
                 self._write()
@@ -114,6 +114,7 @@ class Writer:
         """Write what is left."""
         self._is_closed = True
         self._grown.set()
+        self._hurried.set()
         self.flush()
         while self._marked and not self._link.down:
             self.flush()
@@ -135,7 +136,6 @@ class Writer:
             taken = self._take(steps)
         finally:
             if not taken:
-                self._marked = marked | self._marked
                 self._removals.extendleft(reversed(removals))
         for copy in marked if taken else ():
             if copy.is_behind:

@@ -62,13 +62,20 @@ def test_a_channel_is_joined_and_left_while_it_listens(ear: Heard, redis: RedisS
 def test_it_says_which_channels_it_hears_again(ear: Heard, redis: RedisServer) -> None:
     ear.join("a")
     ear.turn(SECONDS_MAX)
+    ear.join("b")
+    ear.leave("b")
+    ear.turn(SECONDS_MAX)
     redis.client.client_kill_filter(_type="pubsub")
     with pytest.raises(Deaf):
         while True:
             ear.turn(SECONDS_MAX)
     ear.close()
     ear.turn(SECONDS_MAX)
-    assert ear.joined_channels == ["a", "a"]
+    assert ear.joined_channels == ["a", "b", "a"]
+    redis.client.publish("b", b"1")
+    redis.client.publish("a", b"2")
+    ear.turn(SECONDS_MAX)
+    assert ear.said == [("a", b"2")]
 
 
 def test_without_redis_it_is_deaf_and_joining_does_no_harm(own_redis: RedisServer) -> None:

@@ -76,6 +76,11 @@ def test_it_ends_only_when_all_frames_are_there(mirror: Mirror) -> None:
     assert mirror.kept.outcome == DONE
 
 
+def test_what_is_fetched_twice_is_kept_once(mirror: Mirror) -> None:
+    mirror.take(record(last_seq=3), [raw(mirror, 0, 3)])
+    assert list(mirror.kept.log.pieces()) == [(expected(mirror.kept, 0, 3), 3)]
+
+
 def test_after_its_end_nothing_is_taken(mirror: Mirror) -> None:
     mirror.take(record(DONE, last_seq=3), [])
     mirror.hear(raw(mirror, 3, 4))

@@ -207,6 +207,18 @@ def test_it_writes_by_itself_soon_after_there_is_something_to_write(one: Process
     assert not writing.is_alive()
 
 
+def test_a_new_stream_does_not_wait_for_others_to_gather(one: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.stores.stream_writer.GATHER_SECONDS", 60)
+    writing = Thread(target=one.streams.writer.run, daemon=True)
+    writing.start()
+    for _ in range(3):
+        kept, _ = one.streams.claim(new_subject(), None)
+        assert kept.keeper.entered.wait(5)
+    one.streams.writer.close()
+    writing.join(5)
+    assert not writing.is_alive()
+
+
 def test_what_is_left_is_written_at_the_end(redis: RedisServer) -> None:
     one = Process(redis.url)
     kept = one.live()

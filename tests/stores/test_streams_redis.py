@@ -8,6 +8,7 @@ import pytest
 
 from relay.core.errors import RelayError
 from relay.core.kept import Kept
+from relay.stores.stream_record import claim_key, head_key
 from relay.stores.streams import MemoryStreams
 from relay.stores.streams_redis import ASK_SECONDS_MAX, open_streams
 from tests.stores.conftest import Reports
@@ -24,6 +25,7 @@ from tests.stores.stream_processes import (
     new_subject,
     settle,
     whole,
+    write,
 )
 
 Start = Callable[[], Process]
@@ -112,6 +114,35 @@ def test_a_claim_that_another_process_made_names_its_stream(one: Process, other:
     assert len(one.streams.all()) == 1
 
 
+def test_a_claim_whose_stream_is_not_known_any_more_is_free(one: Process, other: Process, redis: RedisServer) -> None:
+    redis.client.delete(head_key(one.live("c").subject.id))
+    assert other.streams.claim(new_subject(), "c")[1]
+
+
+@pytest.mark.parametrize("how", ["remove", "unclaim"])
+def test_a_claim_that_another_stream_has_by_now_is_left_alone(
+    one: Process, other: Process, redis: RedisServer, how: str
+) -> None:
+    kept = one.live("c")
+    redis.client.delete(claim_key("c"))
+    taken = other.live("c")
+    getattr(one.streams, how)(kept)
+    settle(one)
+    assert other.streams.claimed("c") is taken
+
+
+def test_what_is_forgotten_while_redis_is_away_is_removed_when_it_is_back(redis: RedisServer, reports: Reports) -> None:
+    one = Process(redis.url, report=reports)
+    kept = one.live("c")
+    redis.client.client_kill_filter(_type="normal", skipme=True)
+    one.streams.remove(kept)
+    one.streams.writer.flush()
+    one.streams.tend()
+    write(one)
+    assert redis.client.keys("relay:stream*") == redis.client.keys("relay:claim*") == []
+    one.close()
+
+
 def test_of_many_claims_at_once_one_is_new(start: Start) -> None:
     processes = [start() for _ in range(8)]
     answers: list[tuple[Kept, bool]] = []
@@ -193,7 +224,7 @@ def test_without_redis_a_claim_is_refused_and_nothing_of_it_stays(own_redis: Red
         with pytest.raises(RelayError) as refused:
             process.streams.claim(new_subject(), "c")
         assert refused.value.code == "store_unavailable"
-    assert process.streams.tally.bytes == 0
+    assert process.streams._mine.all() == []
     for ask in (process.streams.find, process.streams.claimed, process.streams.of_owner):
         with pytest.raises(RelayError) as refused:
             ask("x")

@@ -10,8 +10,7 @@ if KEYS[4] then
     local known = redis.call('GET', KEYS[4])
     if known then
         local known_id, known_fingerprint = string.match(known, '^(%S+) (%S*)$')
-        local state = redis.call('HMGET', 'relay:stream:' .. known_id .. ':head', 'subject', 'refusal')
-        if known_id ~= id and state[1] and not state[2] then
+        if known_id ~= id and redis.call('EXISTS', 'relay:stream:' .. known_id .. ':head') == 1 then
             return {known_id, known_fingerprint}
         end
     end
