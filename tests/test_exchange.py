@@ -10,7 +10,7 @@ import pytest
 
 from relay.core.caller import Caller
 from relay.core.keys import KeyPolicy
-from relay.exchange import Exchange, enter, open_exchange
+from relay.exchange import Acquired, Exchange, enter, open_exchange
 
 CALLER = Caller("key_1", KeyPolicy())
 CORRIDOR = ["identify", "receive", "route", "admit", "sending", "open", "meter", "flow"]
@@ -132,3 +132,36 @@ def test_a_room_that_fails_to_release_does_not_keep_the_others_from_it(failing: 
 
 def test_an_exchange_that_holds_nothing_yet_can_be_closed() -> None:
     Exchange(CALLER, None, "the upstream", Corridor().flow_for(None, None), "a meter").close()  # type: ignore[arg-type]
+
+
+class Part:
+    """Something to give back: `notes` tells that it was, and with what error; `failing` raises then."""
+
+    def __init__(self, notes: list[str], name: str, failing: bool = False) -> None:
+        self._notes, self._name, self._failing = notes, name, failing
+
+    def __enter__(self) -> str:
+        return self._name
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._notes.append(f"{self._name} {kind.__name__ if kind else None}")
+        if self._failing:
+            raise OSError(self._name)
+
+
+def test_all_is_given_back_in_reverse_also_where_a_part_fails() -> None:
+    notes: list[str] = []
+    with pytest.raises(OSError, match="b"), Acquired() as acquired:
+        assert [acquired.take(Part(notes, name, name == "b")) for name in "abc"] == ["a", "b", "c"]
+    assert notes == ["c None", "b None", "a OSError"]
+
+
+def test_what_was_handed_over_is_given_back_once_by_whoever_has_it() -> None:
+    notes: list[str] = []
+    with Acquired() as acquired:
+        acquired.take(Part(notes, "a"))
+        others = acquired.hand_over()
+    assert notes == []
+    others.close()
+    others.close()
+    assert notes == ["a None"]

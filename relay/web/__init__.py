@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import flask
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
@@ -22,12 +23,22 @@ from relay.web.timing import server_timing
 
 # What a browser sends (RFC 6454 6.1); anything else is somebody's text, and may hold a key.
 _ORIGIN = re.compile(r"(?:null|[a-z][a-z0-9+.-]{0,31}://[A-Za-z0-9.:\[\]-]{1,255})\Z")
+_NO_SESSION = NullSession()
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 
 
+class _NoSessions(SessionInterface):
+    """Nothing is remembered of a browser, so nothing is looked for."""
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> NullSession:
+        return _NO_SESSION
+
+
 class _App(flask.Flask):
     """Flask without what it asks of every function at every call: whether it is a coroutine. None of ours is."""
+
+    session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
