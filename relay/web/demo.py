@@ -40,7 +40,7 @@ def blueprint() -> flask.Blueprint:
     """The page and what it is made of. Its token: `demo_tokens`."""
     routes = flask.Blueprint("demo", __name__, template_folder="static/demo")
     views: dict[str, View] = {"/": front, "/demo/": partial(page, _words())}
-    views |= {f"/demo/{name}": File(f"demo/{name}") for name in ("demo.css", "demo.js", "icon.svg")}
+    views |= {f"/demo/{name}": File(f"demo/{name}") for name in ("demo.css", "demo.js", "check.js", "icon.svg")}
     for path, view in views.items():
         # Flask's own redirect to the slash would name the host that the caller says we have
         is_strict = not path.endswith("/")

@@ -1,7 +1,7 @@
 """POST /demo/token: what lets the demo page work at the first visit, as long as nothing but the built-in demo answers.
 
-Then nothing is billed, so anybody may ask; what they get is good for a few questions to the demo's models, for this
-page alone and a few minutes, and all of it together is bounded by one key, `demo-page`, which can be revoked.
+Then nothing is billed, so anybody may ask; what they get is good for a few questions to the demo's models and a
+few minutes, and all of it together is bounded by one key, `demo-page`, which can be revoked.
 """
 
 import time
@@ -42,19 +42,19 @@ def token() -> flask.Response:
     relay = current_relay()
     if not relay.settings.uses_demo:
         raise no_route()
-    origin = _own_origin()
+    _require_own_page()
     _count(relay.limits.rates, flask.request.remote_addr or "")
     record = _key_in_force(relay.keys)
-    claims = _claims(record, origin, relay.settings.auth.token_seconds_max)
+    claims = _claims(record, relay.settings.auth.token_seconds_max)
     fields = {"value": relay.signer.sign(claims, record.id, record.epoch), "expires_at": int(claims.exp)}
     response = flask.Response(msgspec.json.encode(fields), content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _own_origin() -> str:
-    """The origin of the page that asks, which must be this one. What a browser says of the site comes first
-    (Fetch Metadata): a proxy may have changed the host. Without TLS it says nothing, and then the host must do.
+def _require_own_page() -> None:
+    """What a browser says of the site comes first (Fetch Metadata): a proxy may have changed the host. Without TLS it
+    says nothing, and then the host must do. The token names no origin: browsers send none with a GET to their own site.
     """
     sent = flask.request.headers
     origin = sent.get("Origin", "")
@@ -62,7 +62,6 @@ def _own_origin() -> str:
     is_own = site == "same-origin" if site else origin.partition("://")[2] == sent.get("Host")
     if not origin or not is_own:
         raise RelayError("origin_not_allowed", "This is for the relay's own demo page.")
-    return origin
 
 
 def _count(rates: Any, address: str) -> None:
@@ -94,7 +93,7 @@ def _key(keys: KeyStore) -> KeyRecord:
         return keys.get(KEY_NAME)
 
 
-def _claims(record: KeyRecord, origin: str, seconds_max: float) -> Claims:
+def _claims(record: KeyRecord, seconds_max: float) -> Claims:
     lifetime = {"seconds": min(SECONDS_DEFAULT, int(seconds_max))}
-    wish = wish_for({**TOKEN, "origins": [origin], "expires_after": lifetime})
+    wish = wish_for({**TOKEN, "expires_after": lifetime})
     return granted(wish, record.policy, mint_token_id(), TokenTimes(time.time(), seconds_max))

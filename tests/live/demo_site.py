@@ -31,9 +31,13 @@ class Site:
         return self
 
     @property
-    def origin(self) -> str:
+    def nginx_port(self) -> int:
         assert self._nginx is not None
-        return f"http://127.0.0.1:{self._nginx.port}"
+        return self._nginx.port
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.nginx_port}"
 
     def tail(self) -> str:
         return self.relay.tail()

@@ -1,6 +1,9 @@
 """The demo page at a first visit: one button, through nginx, with nothing but the built-in demo behind it."""
 
+from collections.abc import Callable
+
 from relay.demo.models import ANSWER
+from tests.live.bench.nginx import Nginx
 from tests.live.bench.waiting import until
 from tests.live.demo_page import PHONE, Visit
 from tests.live.demo_site import Site
@@ -48,7 +51,7 @@ def assert_measured(latency: str, facts: dict[str, str]) -> None:
 
 def assert_light(sizes: dict[str, int], site: Site) -> None:
     names = {url.removeprefix(site.origin).partition("?")[0] for url in sizes}
-    assert {"/demo/demo.css", "/demo/demo.js", "/relay-client.js", "/demo/token"} <= names
+    assert {"/demo/demo.css", "/demo/demo.js", "/demo/check.js", "/relay-client.js", "/demo/token"} <= names
     loaded = {url: size for url, size in sizes.items() if "/stream/" not in url}
     assert sum(loaded.values()) < BYTES_MAX, loaded
 
@@ -92,3 +95,16 @@ def test_stop_stops_the_model_and_the_next_question_starts_afresh(visit: Visit, 
     page.wait_for_text(10)
     assert ANSWER.startswith(page.text("#responseContainer"))
     page.assert_clean()
+
+
+def test_the_way_is_checked_through_one_nginx_and_through_two_of_which_the_outer_one_buffers(
+    visit: Visit, free_site: Site, start_nginx: Callable[[str], Nginx]
+) -> None:
+    """The inner one takes X-Accel-Buffering for itself."""
+    outer = start_nginx(f"proxy_pass http://127.0.0.1:{free_site.nginx_port};")
+    for port, said in ((free_site.nginx_port, "✅ Live: 10"), (outer.port, "⚠️ Held back: 10")):
+        page = visit(f"http://127.0.0.1:{port}/demo/")
+        page.press("#checkBtn")
+        until(lambda page=page: not page.value("checkBtn.disabled"), 10, "the check")  # type: ignore[misc]
+        assert page.text("#checkText")[: len(said)] == said
+        page.assert_clean()

@@ -13,7 +13,7 @@ from relay.web.files import DIRECTORY
 from tests.house import House
 
 PAGE = "/demo/"
-PAGE_ROUTES = ["/", "/demo/", "/demo", "/demo/demo.js", "/demo/demo.css", "/demo/icon.svg"]
+PAGE_ROUTES = ["/", "/demo/", "/demo", "/demo/demo.js", "/demo/check.js", "/demo/demo.css", "/demo/icon.svg"]
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=|javascript:|https?://", re.IGNORECASE)
 
 
@@ -55,13 +55,13 @@ def test_the_page_may_do_nothing_but_what_it_needs(house: House) -> None:
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", [PAGE, "/demo/demo.js"])
+@pytest.mark.parametrize("path", [PAGE, "/demo/demo.js", "/demo/check.js"])
 def test_nothing_is_inline_and_nothing_comes_from_elsewhere(house: House, path: str) -> None:
     assert INLINE.findall(house.app.test_client().get(path).text) == []
 
 
 def test_the_script_never_makes_markup() -> None:
-    script = (DIRECTORY / "demo/demo.js").read_text()
+    script = "".join((DIRECTORY / "demo" / name).read_text() for name in ("demo.js", "check.js"))
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(|Storage|cookie", script)
 
 

@@ -12,6 +12,7 @@ SERVED = {
     "/relay-client.js": ("relay-client.js", "text/javascript; charset=utf-8"),
     "/openapi.json": ("openapi.json", "application/json"),
     "/demo/demo.js": ("demo/demo.js", "text/javascript; charset=utf-8"),
+    "/demo/check.js": ("demo/check.js", "text/javascript; charset=utf-8"),
     "/demo/demo.css": ("demo/demo.css", "text/css; charset=utf-8"),
     "/demo/icon.svg": ("demo/icon.svg", "image/svg+xml"),
 }

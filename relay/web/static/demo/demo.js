@@ -2,9 +2,10 @@
  * The demo page: one question, its stages, its answer as it comes. Whatever comes is shown as text, never as HTML.
  *
  * What the page says stands in `data-words` of its <main>, in the visitor's language. The file reads downwards: a run
- * from its start to its end, the two buttons meanwhile, where the credential comes from, what is seen.
+ * from its start to its end, the buttons beside it, where the credential comes from, what is seen.
  */
 import { RelayClient, RelayError } from "../relay-client.js";
+import { checkWay } from "./check.js";
 
 const WATCH_MS = 200;
 const NEAR_PX = 40; // who has scrolled up further wants to read there
@@ -23,6 +24,7 @@ let run; // the question that is being answered
 byId("ask").addEventListener("submit", ask);
 byId("stopBtn").addEventListener("click", stop);
 byId("cutBtn").addEventListener("click", cut);
+byId("checkBtn").addEventListener("click", check);
 addEventListener("pagehide", () => run?.answer?.cancel()); // nobody is left to read it
 measureLatency();
 
@@ -52,18 +54,16 @@ function request() {
 
 function take({ type, text, data }) {
   if (run.isBroken) showResumed();
-  byId("cutBtn").disabled = type === "complete";
+  byId("cutBtn").disabled = false;
   if (type === "status") showStatus(data);
   if (text) showText(text);
   if (data?.progress >= 0) showProgress(data.progress);
   if (type === "complete") showComplete(data);
 }
 
-// --- the two buttons ---
+// --- the buttons beside it ---
 
 async function stop() {
-  moveFocus();
-  byId("stopBtn").disabled = byId("cutBtn").disabled = true;
   showStage("stopping", "asking");
   await run?.answer?.cancel();
 }
@@ -86,14 +86,31 @@ function watchConnection() {
   if (run.answer?.state === "resuming" && !run.isBroken) showBroken();
 }
 
+async function check() {
+  if (byId("key")?.reportValidity() === false) return;
+  byId("checkBtn").disabled = true;
+  byId("checkText").textContent = words.check.running;
+  try {
+    const { isLive, frames } = await checkWay(typedKey() ?? (await demoToken()));
+    byId("checkText").textContent = filled(isLive ? words.check.live : words.check.held, { frames });
+  } catch ({ message }) {
+    byId("checkText").textContent = filled(words.check.failed, { message });
+  }
+  byId("checkBtn").disabled = false;
+}
+
 // --- the credential ---
 
 function currentClient() {
-  const key = byId("key")?.value.trim();
+  const key = typedKey();
   if (key !== clientKey) client = undefined;
   clientKey = key;
   client ??= new RelayClient({ getToken: () => key ?? demoToken(), fetch: cuttableFetch });
   return client;
+}
+
+function typedKey() {
+  return byId("key")?.value.trim();
 }
 
 // While only the built-in demo answers, the relay gives this page a token that is good for a few minutes.
@@ -123,7 +140,7 @@ function showStart() {
   byId("run").hidden = false;
   byId("stopBtn").disabled = false;
   byId("cutBtn").disabled = true;
-  if (document.activeElement === byId("startBtn")) byId("stopBtn").focus({ preventScroll: true });
+  moveFocus("startBtn", "stopBtn");
   byId("startBtn").disabled = true;
   showLabel(byId("startBtn"), words.running);
   byId("run").scrollIntoView({ block: "nearest" });
@@ -132,15 +149,15 @@ function showStart() {
 function showEnd() {
   showLabel(byId("startBtn"), words.start);
   byId("startBtn").disabled = false;
-  moveFocus();
+  moveFocus("stopBtn", "startBtn");
+  moveFocus("cutBtn", "startBtn");
   byId("stopBtn").disabled = byId("cutBtn").disabled = true;
   byId("responseContainer").setAttribute("aria-busy", "false");
 }
 
-// Who works by keyboard must not lose the place because a button was switched off.
-function moveFocus() {
-  const isLeft = [byId("stopBtn"), byId("cutBtn")].includes(document.activeElement);
-  if (isLeft) (byId("startBtn").disabled ? byId("responseContainer") : byId("startBtn")).focus({ preventScroll: true });
+// Who works by keyboard must not lose the place because a button is switched off.
+function moveFocus(from, to) {
+  if (document.activeElement === byId(from)) byId(to).focus({ preventScroll: true });
 }
 
 // Of a stage that this page does not know: the message, else its name.
@@ -177,7 +194,7 @@ function showText(text) {
 
 function showBroken() {
   run.isBroken = true;
-  moveFocus();
+  moveFocus("cutBtn", "stopBtn");
   byId("cutBtn").disabled = true;
   showStage("cut", "cut");
 }
