@@ -91,7 +91,7 @@ def test_a_wrong_key_is_an_error_and_a_right_one_helps(
     page = visit(paid_site.origin + "/demo/")
     page.fill("#key", "rk_wrong")
     page.ask()
-    assert page.text("#error").startswith("Refused: The API key is not valid.invalid_api_key · HTTP 401 · req_")
+    assert page.text("#error").startswith("Refused: This key is not valid.invalid_api_key · HTTP 401 · req_")
     assert page.text("#statusText") == page.words["stages"]["failed"]
     assert page.text("#startBtn") == page.words["start"]
     assert min(page.contrasts().values()) >= 4.5
@@ -115,7 +115,7 @@ def test_an_answer_that_breaks_off_is_shown_as_far_as_it_came(page: DemoPage, mo
 def test_a_network_that_is_gone_is_a_connection_error(page: DemoPage) -> None:
     page.run(lambda tab: tab.context.set_offline(True))
     page.ask()
-    assert page.text("#error").startswith("Connection error: The connection was lost.")
+    assert page.text("#error").startswith("Connection error: The relay cannot be reached.")
     assert page.value("wire.dataset.state") == "lost"
 
 

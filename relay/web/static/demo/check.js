@@ -16,13 +16,22 @@ export async function checkWay(token) {
   const headers = { Authorization: `Bearer ${token}` };
   const url = `../selftest?frames=${FRAMES}&interval_ms=${INTERVAL_MS}`;
   const answer = await fetch(url, { headers, cache: "no-store" });
-  if (!answer.ok) throw new RelayError("refused", (await answer.json()).error.message, { status: answer.status });
+  if (!answer.ok) throw await refusal(answer);
   const seen = [];
   for await (const { data } of eventsOf(answer.body.getReader())) {
     if (data !== "[DONE]") seen.push({ atMs: performance.now(), sentMs: JSON.parse(data).elapsed_ms });
   }
   const took = (name) => seen.at(-1)[name] - seen[0][name];
   return { isLive: seen.length === FRAMES && took("atMs") > took("sentMs") * LIVE_SHARE_MIN, frames: seen.length };
+}
+
+/** @param {Response} answer what the relay has refused @returns {Promise<RelayError>} with its own words where it said any */
+export async function refusal(answer) {
+  const { error: said = {} } = await answer.json().catch(() => ({}));
+  const { message = answer.statusText, code = "" } = said;
+  const seconds = Number(answer.headers.get("Retry-After"));
+  const retryAfterMs = seconds ? seconds * 1000 : undefined;
+  return new RelayError("refused", message, { code, status: answer.status, retryAfterMs });
 }
 
 async function* eventsOf(reader) {

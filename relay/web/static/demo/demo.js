@@ -5,7 +5,7 @@
  * from its start to its end, the buttons beside it, where the credential comes from, what is seen.
  */
 import { RelayClient, RelayError } from "../relay-client.js";
-import { checkWay } from "./check.js";
+import { checkWay, refusal } from "./check.js";
 
 const WATCH_MS = 200;
 const NEAR_PX = 40; // who has scrolled up further wants to read there
@@ -93,8 +93,8 @@ async function check() {
   try {
     const { isLive, frames } = await checkWay(typedKey() ?? (await demoToken()));
     byId("checkText").textContent = filled(isLive ? words.check.live : words.check.held, { frames });
-  } catch ({ message }) {
-    byId("checkText").textContent = filled(words.check.failed, { message });
+  } catch ({ code, message }) {
+    byId("checkText").textContent = filled(words.check.failed, { message: own(words.codes, code) ?? message });
   }
   byId("checkBtn").disabled = false;
 }
@@ -116,14 +116,10 @@ function typedKey() {
 // While only the built-in demo answers, the relay gives this page a token that is good for a few minutes.
 async function demoToken() {
   const answer = await fetch("token", { method: "POST" }).catch((cause) => {
-    throw new RelayError("network", cause.message, { cause });
+    throw new RelayError("network", cause.message, { code: "connection_lost", cause });
   });
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said.value;
-  const { message = answer.statusText, code = "" } = said.error ?? {};
-  const seconds = Number(answer.headers.get("Retry-After"));
-  const retryAfterMs = seconds ? seconds * 1000 : undefined;
-  throw new RelayError("refused", message, { code, status: answer.status, retryAfterMs });
+  if (!answer.ok) throw await refusal(answer);
+  return (await answer.json()).value;
 }
 
 // --- what is seen ---
@@ -162,7 +158,7 @@ function moveFocus(from, to) {
 
 // Of a stage that this page does not know: the message, else its name.
 function showStatus({ stage, message, queue_depth: ahead }) {
-  const label = words.stages[stage] ?? `▶️ ${message || stage}`;
+  const label = own(words.stages, stage) ?? `▶️ ${message || stage}`;
   const suffix = stage === "queued" && ahead ? ` ${filled(words.ahead, { count: ahead })}` : "";
   showState(stage === "receiving" ? "flowing" : "asking");
   showLabel(byId("statusText"), label + suffix);
@@ -239,7 +235,7 @@ function fact(name, value) {
 function showError({ kind, message, code, status, requestId, retryAfterMs }) {
   showStage("failed", kind === "network" || kind === "cors" ? "lost" : "failed");
   const what = document.createElement("p");
-  what.textContent = filled(words.errors[kind] ?? words.errors.other, { message });
+  what.textContent = filled(own(words.errors, kind) ?? words.errors.other, { message: own(words.codes, code) ?? message });
   const details = document.createElement("p");
   const wait = retryAfterMs && filled(words.retryAfter, { seconds: Math.ceil(retryAfterMs / 1000) });
   details.textContent = [wait, code, status && `HTTP ${status}`, requestId].filter(Boolean).join(" · ");
@@ -254,6 +250,11 @@ function showLabel(element, text) {
   hidden.setAttribute("aria-hidden", "true");
   hidden.textContent = sign;
   element.replaceChildren(hidden, ` ${rest.join(" ")}`);
+}
+
+// Names come from outside: "constructor" is none of ours.
+function own(table, name) {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
 function filled(text, values) {
