@@ -19,7 +19,7 @@ _OTHERS = [
     "<base href=javascript:alert(1)//>", "<svg><script>alert(1)</script>", "<svg><animate onbegin=alert(1) dur=1s>",
     "<math><mtext><style><img src=x onerror=alert(1)>", "{{constructor.constructor('alert(1)')()}}", "${alert(1)}",
     "&lt;img src=x onerror=alert(1)&gt;", "\\u003cimg src=x onerror=alert(1)\\u003e", "<img src=x onerror=alert`1`>",
-    "\u2028<script>alert(1)</script>\u2029", "javascript:alert(1)",
+    "x\u2028<script>alert(1)</script>\u2029x", "javascript:alert(1)",
 ]  # fmt: skip
 
 PAYLOADS = [

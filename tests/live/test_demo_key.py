@@ -185,7 +185,7 @@ def assert_name_stays_text(page: DemoPage, model: ScriptedUpstream, name: str) -
     page.fill("#model", name)
     page.ask()
     page.fill("#model", "")
-    assert page.text("#responseContainer") == name.strip()
+    assert page.value("responseContainer.textContent") == name
     assert page.facts()["Model"] == name
     assert page.value("document.querySelectorAll('#responseContainer *, dd *').length") == 0
 
