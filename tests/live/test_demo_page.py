@@ -19,6 +19,11 @@ def calls(site: Site) -> list[dict[str, object]]:
     return [line for line in site.relay.log_lines() if line["upstream"] == "demo" and line["model"]]
 
 
+def followers(site: Site) -> list[object]:
+    """How the connections ended that followed a task."""
+    return [line["end"] for line in site.relay.log_lines() if str(line["route"]).endswith("/v1/tasks/<task_id>/events")]
+
+
 def test_one_button_and_the_answer_streams_to_its_end(visit: Visit, free_site: Site) -> None:
     before = len(calls(free_site))
     page = visit(free_site.origin)
@@ -58,7 +63,7 @@ def assert_light(sizes: dict[str, int], site: Site) -> None:
 
 def test_a_cut_connection_is_resumed_and_nothing_is_asked_twice(visit: Visit, free_site: Site) -> None:
     """Here below a path prefix, in German, on a phone."""
-    before = len(calls(free_site))
+    before, followed_before = len(calls(free_site)), len(followers(free_site))
     page = visit(free_site.origin + "/sse/demo/", locale="de-DE", **PHONE)
     page.press("#startBtn")
     page.wait_for_text(20)
@@ -71,6 +76,7 @@ def test_a_cut_connection_is_resumed_and_nothing_is_asked_twice(visit: Visit, fr
     assert page.text("#responseContainer") == ANSWER
     assert page.facts()["Fortgesetzt"] == "1 ×"
     until(lambda: len(calls(free_site)) == before + 1, what="the call in the log")
+    until(lambda: followers(free_site)[followed_before:] == ["client_gone", "done"], what="two connections, one cut")
     assert [url for url in page.transferred() if url.endswith("/sse/v1/tasks")] == [free_site.origin + "/sse/v1/tasks"]
     page.assert_clean()
 
