@@ -3,7 +3,7 @@ request takes nothing.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from relay.core.caller import Caller
@@ -98,7 +98,7 @@ class Gate:
         try:
             request.held = held = self._spending.hold(caller, request)
             try:
-                self._hit_rate(caller, request, held)
+                self._hit_rate(caller, request, held.token_state)
             except BaseException:
                 held.give_back()
                 raise
@@ -109,6 +109,31 @@ class Gate:
         finally:
             self._slots.release(key_id, lease)
 
+    def hit(self, caller: Caller, request: Admitted) -> None:
+        """Count a request that is admitted later, when its turn comes. Raises RelayError rate_limit_exceeded,
+        store_unavailable.
+        """
+        self._hit_rate(caller, request, self._look_at_tokens(caller))
+
+    def try_admit(self, caller: Caller, request: Admitted) -> ExitStack | None:
+        """Hold, until it is closed, what a request needs that was counted before; None where no slot is free.
+
+        Raises RelayError tokens_rate_limit_exceeded, insufficient_quota, model_not_allowed, store_unavailable.
+        """
+        lease = self._slots.acquire(caller.key_id, caller.policy.concurrent)
+        if lease is None:
+            return None
+        with ExitStack() as held:
+            held.callback(self._slots.release, caller.key_id, lease)
+            try:
+                request.held = self._spending.hold(caller, request)
+            except RelayError as error:
+                if error.code == "too_many_streams":  # of its token, not of its key
+                    return None
+                raise
+            held.callback(lambda: request.held.settle(request.record))
+            return held.pop_all()
+
     def show(self, caller: Caller, request: Admitted) -> None:
         """Tell a known caller its limits also where the request was refused before they were asked."""
         if request.limit_headers:
@@ -116,10 +141,10 @@ class Gate:
         requests = self._rates.look(caller.key_id, caller.policy.rpm) if caller.policy.rpm else None
         request.limit_headers += _limit_headers(requests, self._look_at_tokens(caller))
 
-    def _hit_rate(self, caller: Caller, request: Admitted, held: Held) -> None:
+    def _hit_rate(self, caller: Caller, request: Admitted, tokens: RateState | None) -> None:
         per_minute = caller.policy.rpm
         state = self._rates.hit(caller.key_id, per_minute) if per_minute else None
-        request.limit_headers += _limit_headers(state, held.token_state)
+        request.limit_headers += _limit_headers(state, tokens)
         if state is not None and not state.allowed:
             raise RelayError(
                 "rate_limit_exceeded",

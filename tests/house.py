@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gevent
 from flask.testing import FlaskClient
 from msgspec.structs import replace
 
@@ -70,7 +71,17 @@ class House:
         return [line for line in lines if "request_id" in line]
 
     def stop(self) -> None:
+        self._end_production()
         self.relay.stop()
         self._database.close()
         self.relay.log._descriptor = -1  # whatever is told later must not go to whoever gets the number next
         os.close(self._log_descriptor)
+
+    def _end_production(self) -> None:
+        """What a test began and did not wait for must not go on in the next one."""
+        producing = self.relay.streams.producing
+        for production in list(producing.values()):
+            production.cancel("cancelled")
+        with gevent.Timeout(5):
+            while producing:
+                gevent.sleep(0.002)

@@ -37,6 +37,7 @@ from relay.stores.secret import open_secret
 from relay.stores.shared import TEND_SECONDS, Limits, open_limits
 from relay.stores.streams_redis import open_streams
 from relay.streams.streams import LOOK_SECONDS, Streams
+from relay.tasks.tasks import Tasks
 from relay.tokens import TokenSigner
 from relay.upstream.connections import POOLED_SECONDS_MAX
 from relay.upstream.upstreams import Upstreams
@@ -72,6 +73,7 @@ class Relay:
     connections: Connections
     capacity: Capacity
     streams: Streams
+    tasks: Tasks
     lifecycle: Lifecycle
     start: Callable[[], None]
 
@@ -140,6 +142,8 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     times = settings.server.lame_duck_seconds, settings.server.drain_seconds
     lifecycle = Lifecycle(pump, connections, *times, reload)
     lifecycle.is_making = lambda: bool(streams.producing)
+    tasks = parts.tasks(settings, lambda: lifecycle.closed, log)
+    metrics.gauge("relay_tasks_waiting", "Tasks that wait for their turn", lambda: tasks.pool.waiting)
     metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(connections.busy))
     metrics.gauge("relay_memory_bytes", "Resident memory as last measured", lambda: capacity.memory_bytes)
     metrics.gauge("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped)
@@ -187,6 +191,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         connections=connections,
         capacity=capacity,
         streams=streams,
+        tasks=tasks,
         lifecycle=lifecycle,
         start=start,
     )
@@ -204,6 +209,7 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     relay.metrics.know_models(settings.models.prices)
     relay.streams.detach_seconds = settings.resume.detach_seconds
     relay.streams.keep(parts.keeping(settings))
+    relay.tasks.pool.bound(settings.tasks.parallel, settings.tasks.queue_max)
     relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
     relay.probe.ask = parts.question(settings, targets, relay.upstreams)
     secret = open_secret(settings.auth.token_secret, settings.stores.database_url)

@@ -9,6 +9,7 @@ from relay.authentication import Authenticator
 from relay.bookkeeping import Bookkeeper
 from relay.core.targets import Target
 from relay.demo.server import DemoUpstream
+from relay.exchange import open_exchange
 from relay.logs import Log
 from relay.metrics import Metrics
 from relay.pump.stream import Bounds
@@ -18,6 +19,9 @@ from relay.spending.spending import Spending
 from relay.stores.keys import KeyStore
 from relay.stores.shared import Limits
 from relay.stores.streams import Keeping
+from relay.stores.task_board import MemoryBoard
+from relay.tasks.pool import Pool
+from relay.tasks.tasks import Tasks
 from relay.tokens import TokenSigner
 from relay.upstream.upstreams import Upstreams
 
@@ -86,3 +90,8 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
     fixed = [name for name in FIXED_WITHIN_A_PROCESS if getattr(old.server, name) != getattr(new.server, name)]
     fixed += [] if old.stores == new.stores else ["stores"]
     return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]
+
+
+def tasks(settings: Settings, is_closing: Callable[[], bool], log: Log) -> Tasks:
+    pool = Pool(settings.tasks.parallel, settings.tasks.queue_max, is_closing, log.failure)
+    return Tasks(pool, MemoryBoard(settings.resume.keep_seconds), open_exchange)

@@ -96,6 +96,11 @@ class Dialect:
         return self.error_frame(*_upstream_error(body), status)
 
 
+def error_told(body: bytes) -> dict[str, object]:
+    """The error object in a frame's data or a JSON answer, ours or an upstream's own, in OpenAI's shape."""
+    return _object(*_upstream_error(body), None)
+
+
 def _has_finished(body: _Read) -> bool:
     """Whether a choice of the answer is finished."""
     return any(choice.finish_reason for choice in read(_choices, bytes(body.choices)) or ())

@@ -67,6 +67,7 @@ IN_STREAM: Mapping[str, str] = {
     "cancelled": "The stream was cancelled.",
     "relay_draining": "The relay is being restarted.",
     "relay_restarted": "The relay process that produced this stream ended.",
+    "worker_lost": "The worker process that ran this task ended.",
     "key_revoked": "The key was revoked.",
     "budget_exhausted": "The key's budget is used up.",
     "internal_error": "The relay failed.",

@@ -49,6 +49,10 @@ class FrameLog:
         """All that is kept, each piece with the number of its last frame."""
         return zip(islice(self._pieces, self._first, None), islice(self._lasts, self._first, None), strict=True)
 
+    def last_piece(self) -> bytes:
+        """The frames that were appended last; nothing where none are kept."""
+        return self._pieces[-1] if self._pieces else b""
+
     def clear(self) -> None:
         """Forget all of it."""
         self._count(-self.bytes)

@@ -37,6 +37,13 @@ SEED_CHAT = Route(
     output_bounds=CHAT_BOUNDS[:1],
     output_default=SEED_TOKENS_MAX,
 )
+TASKS = Route(  # in OpenAI's dialect, whatever it came with
+    "/v1/tasks",
+    "/chat/completions",
+    scope="tasks",
+    output_bounds=CHAT_BOUNDS[:1],
+    output_default=SEED_TOKENS_MAX,
+)
 MODELS = Route("/v1/models", "/models", method="GET", scope="")
 
 ROUTES = (

@@ -7,7 +7,9 @@ from relay.core.errors import RelayError
 from relay.core.frame_log import FrameLog, Tally, behind
 from relay.core.kept import Head, Keeper, Kept, Outcome, Subject
 from relay.core.numbered_flow import numbered_error
-from relay.core.routes import ROUTES
+from relay.core.progress import Progress
+from relay.core.routes import ROUTES, TASKS
+from relay.core.task_flow import error_in_stream
 from relay.stores.redis_wire import Command
 from relay.stores.stream_record import Record, as_json, head_key, log_key, piece, producer_key, read_piece
 
@@ -16,6 +18,7 @@ NEVER_OPENED = Head(
     200, (("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-store")), is_stream=True
 )
 RESTARTED = Outcome("failed", whole=False, error="relay_restarted")
+LOST = Outcome("failed", whole=False, error="worker_lost")
 CANCELLED = Outcome("cancelled", whole=False, error="cancelled")
 _DIALECTS = {route.path: route.dialect for route in ROUTES}
 
@@ -74,6 +77,7 @@ class Mirror:
         if kept.head is None:
             kept.refuse(RelayError("store_unavailable", "The stream is not known any more.", retry_after_seconds=1.0))
             return
+        outcome = outcome_for(kept.subject, outcome)
         frame, last = error_frame(kept.subject, kept.head, kept.log.last_seq, outcome)
         if frame:
             kept.append(frame, last)
@@ -82,10 +86,11 @@ class Mirror:
     def burying(self, text: bytes, ttl_ms: int) -> Command:
         """End it in Redis: its producer is dead."""
         subject, last = self.kept.subject, self.record.last_seq
-        frame, _ = error_frame(subject, self.record.head or NEVER_OPENED, last, RESTARTED)
+        outcome = outcome_for(subject, RESTARTED)
+        frame, _ = error_frame(subject, self.record.head or NEVER_OPENED, last, outcome)
         told = piece(last, last + 1, frame) if frame else b""
         keys = (head_key(subject.id), log_key(subject.id), producer_key(self.record.producer))
-        return ("EVAL", text, 3, *keys, ttl_ms, last, told, as_json(RESTARTED), as_json(NEVER_OPENED))
+        return ("EVAL", text, 3, *keys, ttl_ms, last, told, as_json(outcome), as_json(NEVER_OPENED))
 
     # What the stream tells its keeper.
 
@@ -116,9 +121,17 @@ class Mirror:
         self._behind(self)
 
 
+def outcome_for(subject: Subject, outcome: Outcome) -> Outcome:
+    """The outcome as this kind of stream calls it: what is lost of a task is its worker."""
+    return LOST if outcome is RESTARTED and subject.route == TASKS.path else outcome
+
+
 def error_frame(subject: Subject, head: Head, last_seq: int, outcome: Outcome) -> tuple[bytes, int]:
     """The frame that tells why a stream ended, and its number; nothing where its body is no event stream."""
     if not head.is_stream or outcome.error is None:
         return b"", last_seq
+    if subject.route == TASKS.path:
+        told = Progress(subject.id, "", "en", last_seq=last_seq)
+        return told.failed(error_in_stream(outcome.error)), told.last_seq
     dialect = _DIALECTS.get(subject.route, OPENAI)
     return numbered_error(subject.id, last_seq + 1, dialect, outcome.error), last_seq + 1

@@ -83,28 +83,36 @@ class Production:
         """End it from another greenlet; `end`: the log line's word. Idempotent, and never too early."""
         self._cancelled_as = self._cancelled_as or end
         if self._stream is not None:
-            self._stream.cut(end, "cancelled")
+            self._stream.cut(end, code_of(end))
         else:
             self._presence.interrupt_soon(Cancelled())
 
     def _pump_into_log(self, exchange: Any) -> None:
-        kept, ending = self.kept, Ending("drained")
+        kept, ending = self.kept, None
         try:
-            kept.open(self.work.head_of(exchange.upstream))
+            self._answered(exchange)
             ending = self._pump.produce(exchange, kept, self._begun)
-            if ending.last:
-                kept.append(ending.last, exchange.flow.last_seq)
         finally:
             exchange.close()  # it is, unless something failed before the pump had it
             if kept.head is None:
                 kept.refuse(_defect())
             else:
-                kept.end(outcome_of(ending, exchange.flow))
+                self._end(ending, exchange.flow)
+
+    def _answered(self, exchange: Any) -> None:
+        self.kept.open(self.work.head_of(exchange.upstream))
+
+    def _end(self, ending: Ending | None, flow: Any) -> None:
+        """None is what a killed greenlet leaves behind."""
+        ending = ending or Ending("drained")
+        if ending.last:
+            self.kept.append(ending.last, flow.last_seq)
+        self.kept.end(outcome_of(ending, flow))
 
     def _begun(self, stream: Any) -> None:
         self._stream = stream
         if self._cancelled_as:
-            stream.cut(self._cancelled_as, "cancelled")
+            stream.cut(self._cancelled_as, code_of(self._cancelled_as))
 
     def _refuse(self, error: RelayError) -> None:
         try:
@@ -127,6 +135,11 @@ class Production:
 
 def _defect() -> RelayError:
     return RelayError("internal_error", "The relay failed.")
+
+
+def code_of(end: str) -> str:
+    """What a stream is told that was ended so."""
+    return {"deadline": "deadline_exceeded", "drained": "relay_draining"}.get(end, "cancelled")
 
 
 def outcome_of(ending: Ending, flow: Any) -> Outcome:

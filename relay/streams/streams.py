@@ -11,6 +11,7 @@ from gevent.event import Event
 from relay.core.errors import RelayError
 from relay.core.kept import Kept, Subject, Summary
 from relay.streams.production import Production, Pump, Work
+from relay.streams.task_production import TaskProduction, TaskWork
 
 # How often it is looked who reads; also the least time that a stream is left alone, for a caller between two steps.
 LOOK_SECONDS = 0.5
@@ -81,6 +82,19 @@ class Streams:
         self.producing[kept.subject.id] = production
         gevent.spawn(self._make, production)
 
+    def prepare(self, kept: Kept, work: TaskWork) -> Production:
+        """A task that will be made by `make`, and can be cancelled already."""
+        production = self.producing[kept.subject.id] = TaskProduction(kept, work, self._pump)
+        return production
+
+    def make(self, production: Production, seconds_max: float) -> None:
+        """Make it, here and now, within its time."""
+        alarm = gevent.spawn_later(seconds_max, production.cancel, "deadline")
+        try:
+            self._make(production)
+        finally:
+            alarm.kill()
+
     def find(self, stream_id: str, owner: str | None) -> Kept:
         """Return this owner's stream; `owner` None: a ticket says whose it is. Raises RelayError stream_not_found, the
         same for a stream that is somebody else's as for one that never was.
@@ -89,6 +103,10 @@ class Streams:
         if kept is None or (owner is not None and kept.subject.owner != owner):
             raise not_found()
         return kept
+
+    def claimed(self, claim: str) -> Kept | None:
+        """Return the stream that `claim` names, whoever owns it, or None."""
+        return self._store.claimed(claim)
 
     def of_owner(self, owner: str) -> list[Summary]:
         """All streams of this owner."""

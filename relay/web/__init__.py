@@ -17,7 +17,21 @@ from relay.accounting import Record
 from relay.assembly import assemble, reassemble
 from relay.assembly.parts import restart_needed
 from relay.core.errors import RelayError
-from relay.web import cors, demo, demo_tokens, errors, files, metrics, proxy, selftest, status, streams, tokens, usage
+from relay.web import (
+    cors,
+    demo,
+    demo_tokens,
+    errors,
+    files,
+    metrics,
+    proxy,
+    selftest,
+    status,
+    streams,
+    tasks,
+    tokens,
+    usage,
+)
 from relay.web.current import current_relay, keeping_start_response
 from relay.web.timing import server_timing
 
@@ -72,7 +86,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.teardown_request(_close)
     errors.init_app(app)
     for prefix in {"", settings.server.path_prefix}:
-        for room in (proxy, streams, status, tokens, usage, metrics, selftest, files, demo, demo_tokens):
+        for room in (proxy, streams, tasks, status, tokens, usage, metrics, selftest, files, demo, demo_tokens):
             blueprint = room.blueprint()
             app.register_blueprint(
                 blueprint, url_prefix=prefix or None, name=f"{blueprint.name}{prefix.replace('/', '_')}"

@@ -14,10 +14,10 @@ from werkzeug.exceptions import (
 )
 
 from relay.connections.unread import KEPT_BYTES_MAX, end_where_unread
+from relay.core import german
 from relay.core.credentials import KeyRevoked
 from relay.core.errors import IN_STREAM, RelayError, error_object
 from relay.core.routes import SEED_CHAT
-from relay.web import german
 from relay.web.current import start_response
 from relay.web.parts import too_large
 
@@ -70,9 +70,17 @@ def _is_flat() -> bool:
     return flask.request.path.endswith(SEED_CHAT.path)
 
 
+def language() -> str:
+    """What the caller reads best of de and en; who names neither gets English."""
+    for tag, quality in flask.request.accept_languages:
+        primary = tag.lower().partition("-")[0]
+        if quality and primary in ("de", "en"):
+            return primary
+    return "en"
+
+
 def _flat(error: RelayError) -> bytes:
-    in_german = flask.request.accept_languages.best_match(["en", "de"], "en") == "de"
-    message = german.MESSAGES.get(error.code, error.message) if in_german else error.message
+    message = german.MESSAGES.get(error.code, error.message) if language() == "de" else error.message
     return msgspec.json.encode({"error": _FLAT_NAMES.get(error.code, error.code.upper()), "message": message})
 
 

@@ -121,12 +121,16 @@ def _resumed_from() -> tuple[str, int] | None:
 
 def _claim(caller: Caller) -> str | None:
     """The name under which this owner's stream can be found again."""
+    name = sent_idempotency_key()
+    return None if name is None else sha256(f"{caller.owner}\n{name}".encode()).hexdigest()
+
+
+def sent_idempotency_key() -> str | None:
+    """The request's Idempotency-Key. Raises RelayError invalid_request for one that is none."""
     name = flask.request.headers.get("Idempotency-Key")
-    if name is None:
-        return None
-    if not 0 < len(name) <= IDEMPOTENCY_CHARACTERS_MAX:
+    if name is not None and not 0 < len(name) <= IDEMPOTENCY_CHARACTERS_MAX:
         raise RelayError("invalid_request", f"An Idempotency-Key has 1 to {IDEMPOTENCY_CHARACTERS_MAX} characters.")
-    return sha256(f"{caller.owner}\n{name}".encode()).hexdigest()
+    return name
 
 
 def _subject(incoming: Incoming, caller: Caller) -> Subject:

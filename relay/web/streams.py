@@ -107,7 +107,7 @@ def patient(view: Callable[..., flask.Response]) -> Callable[..., flask.Response
 def events(stream_id: str) -> flask.Response:
     """Replay what comes behind the event that the caller had last, then follow."""
     kept = _permitted(EVENTS, stream_id)
-    return followed(kept, _starting_after(stream_id), dialect_of(kept), flask.g.incoming)
+    return followed(kept, starting_after(stream_id), dialect_of(kept), flask.g.incoming)
 
 
 def followed(kept: Kept, after: int, dialect: Dialect, incoming: Incoming) -> flask.Response:
@@ -124,12 +124,12 @@ def followed(kept: Kept, after: int, dialect: Dialect, incoming: Incoming) -> fl
     return Followed(relay, reading, incoming.presence, list(EVENT_STREAM_HEADERS))
 
 
-def known(incoming: Incoming) -> Any:
+def known(incoming: Incoming, scope: str = "streams") -> Any:
     """The caller, by its key or token; told its limits, none of which a look at one's own streams touches."""
     relay = current_relay()
     incoming.caller = caller = relay.authenticator.identify(incoming.credentials)
     incoming.record.key_id, incoming.record.known_at = caller.key_id, time.monotonic()
-    caller.require("streams")
+    caller.require(scope)
     relay.gate.show(caller, incoming)
     return caller
 
@@ -161,7 +161,7 @@ def _permitted(route: Route, stream_id: str) -> Kept:
     return kept
 
 
-def _starting_after(stream_id: str) -> int:
+def starting_after(stream_id: str) -> int:
     """The number of the event that the caller had last; the header that a browser sends by itself comes first."""
     request = flask.request
     named = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")

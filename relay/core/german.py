@@ -1,4 +1,4 @@
-"""The refusals in German, for the route whose clients show them to people."""
+"""The refusals, and what is told within a stream, in German: for clients that show them to people."""
 
 from collections.abc import Mapping
 
@@ -43,4 +43,20 @@ MESSAGES: Mapping[str, str] = {
     "store_unavailable": "Ein Speicher des Relays ist nicht erreichbar",
     "upstream_connect_timeout": "Der KI-Dienst nimmt keine Verbindung an",
     "upstream_timeout": "Der KI-Dienst antwortet nicht",
+}
+
+IN_STREAM: Mapping[str, str] = {
+    "upstream_disconnected": "Der KI-Dienst hat die Verbindung vor dem Ende der Antwort abgebrochen",
+    "upstream_incomplete": "Der KI-Dienst hat vor dem Ende der Antwort aufgehört",
+    "upstream_idle_timeout": "Der KI-Dienst hat zu lange nichts gesendet",
+    "upstream_bad_response": "Der KI-Dienst hat ungültig geantwortet",
+    "deadline_exceeded": "Die längste erlaubte Zeit ist überschritten",
+    "frame_too_large": "Der KI-Dienst hat mehr auf einmal gesendet, als erlaubt ist",
+    "cancelled": "Abgebrochen",
+    "relay_draining": "Das Relay wird gerade neu gestartet",
+    "relay_restarted": "Der Relay-Prozess, der hieran arbeitete, ist beendet",
+    "worker_lost": "Der Prozess, der an dieser Aufgabe arbeitete, ist beendet",
+    "key_revoked": "Der API-Schlüssel wurde widerrufen",
+    "budget_exhausted": "Das Budget dieses Schlüssels ist aufgebraucht",
+    "internal_error": "Das Relay ist gescheitert",
 }
