@@ -51,3 +51,8 @@ def assert_in_order(events: list[Told]) -> None:
     assert progress == sorted(progress)
     terminal = [event.name in ("complete", "failed", "error") for event in events]
     assert terminal == [False] * (len(events) - 1) + [True]
+
+
+def code_of(answer: Any) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return answer.status_code, json.loads(answer.data)["error"]["code"]

@@ -136,9 +136,7 @@ def test_unknown_revoked_expired_and_malformed_keys_get_the_same_bytes(house: Ho
     assert {(answer.status_code, answer.data) for answer in answers} == {(401, answers[0].data)}
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1", "/v2/chat/completions", "/v1/chat/completions/", "//v1/models", "/health/x"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v2/chat/completions", "/v1/chat/completions/", "//v1/models", "/health/x"])
 def test_a_path_that_is_no_route_is_404(caller: FlaskClient, path: str) -> None:
     answer = caller.get(path)
     assert (answer.status_code, error_of(answer)["code"]) == (404, "route_not_found")

@@ -11,13 +11,9 @@ from config.schema import Models, Price, Server, Tasks
 from tests.house import UPSTREAM_KEY, House
 from tests.live.bench.scripts import chat_stream, error_answer, streaming, usage_frame
 from tests.live.bench.upstream import ScriptedUpstream
-from tests.web.task_page import PROMPT, STAGES, TASK_ID, assert_in_order, followed, posted, told
+from tests.web.task_page import PROMPT, STAGES, TASK_ID, assert_in_order, code_of, followed, posted, told
 
 WHOLE = [*chat_stream("Hello", " world")[:-1], usage_frame(3, 5), chat_stream()[-1]]
-
-
-def code_of(answer: Any) -> tuple[int, str]:
-    return answer.status_code, json.loads(answer.data)["error"]["code"]
 
 
 def stage(caller: FlaskClient, task_id: str) -> str:
@@ -129,57 +125,6 @@ def test_who_comes_later_gets_what_is_missing_and_then_nothing(caller: FlaskClie
     assert caller.get(alias.format(task_id), headers={"Last-Event-ID": events[-1].id}).status_code == 204
 
 
-def test_the_same_task_is_accepted_once(caller: FlaskClient, upstream: ScriptedUpstream) -> None:
-    first = posted(caller, task_id=TASK_ID)
-    assert posted(caller, task_id=TASK_ID)["task_id"] == first["task_id"]
-    followed(caller, first["stream_url"])
-    posted(caller, task_id=TASK_ID)
-    followed(caller, first["stream_url"])
-    assert len(upstream.requests) == 1
-
-
-def test_another_body_under_its_id_and_another_owner_are_refused_alike(caller: FlaskClient, house: House) -> None:
-    posted(caller, task_id=TASK_ID)
-    other_body = caller.post("/process", json={**PROMPT, "task_id": TASK_ID, "temperature": 1})
-    other_owner = house.caller().post("/process", json={**PROMPT, "task_id": TASK_ID})
-    assert code_of(other_body) == code_of(other_owner) == (422, "idempotency_mismatch")
-    assert other_body.data == other_owner.data
-
-
-def test_an_idempotency_key_names_one_task_of_its_owner(caller: FlaskClient, house: House) -> None:
-    headers = {"Idempotency-Key": "order-17"}
-    ids = [json.loads(caller.post("/process", json=PROMPT, headers=headers).data)["task_id"] for _ in range(2)]
-    others = json.loads(house.caller().post("/process", json=PROMPT, headers=headers).data)["task_id"]
-    assert ids[0] == ids[1] != others
-    other_body = caller.post("/process", json={**PROMPT, "temperature": 1}, headers=headers)
-    assert code_of(other_body) == (422, "idempotency_mismatch")
-    assert code_of(caller.post("/process", json=PROMPT, headers={"Idempotency-Key": ""})) == (400, "invalid_request")
-
-
-def test_strangers_see_the_same_404_as_for_a_task_that_never_was(caller: FlaskClient, house: House) -> None:
-    mine, stranger = posted(caller)["task_id"], house.caller()
-    for method, path in (("get", ""), ("get", "/events"), ("post", "/cancel")):
-        answers = [getattr(stranger, method)(f"/v1/tasks/{name}{path}") for name in (mine, TASK_ID, "no-uuid")]
-        assert [code_of(answer) for answer in answers] == [(404, "task_not_found")] * 3
-        assert len({answer.data for answer in answers}) == 1
-    for alias in ("stream", "tasks"):
-        assert code_of(stranger.get(f"/{alias}/{mine}")) == (404, "task_not_found")
-    assert house.app.test_client().get(f"/v1/tasks/{mine}").status_code == 401
-
-
-def test_a_ticket_opens_its_task_and_nothing_else(caller: FlaskClient, house: House) -> None:
-    mine, other, page = posted(caller), posted(caller), house.app.test_client()
-    ticket = mine["stream_url"].partition("?")[2]
-    for path in (f"/tasks/{mine['task_id']}", f"/v1/tasks/{mine['task_id']}", f"/stream/{mine['task_id']}"):
-        assert page.get(f"{path}?{ticket}").status_code == 200
-    assert page.post(f"/v1/tasks/{mine['task_id']}/cancel?{ticket}").status_code == 200
-    assert code_of(page.get(f"/tasks/{other['task_id']}?{ticket}")) == (404, "task_not_found")
-    assert code_of(page.get(f"/stream/{other['task_id']}?{ticket}")) == (404, "task_not_found")
-    stream_id = house.relay.streams.of_owner(next(iter(house.relay.streams._store._kept.values())).subject.owner)[0].id
-    assert code_of(page.get(f"/v1/streams/{stream_id}?{ticket}")) == (404, "stream_not_found")
-    assert code_of(caller.get(f"/v1/streams/{stream_id}/events")) == (404, "stream_not_found")
-
-
 def test_a_task_that_is_cancelled_before_its_turn_never_reaches_an_upstream(
     caller: FlaskClient, house: House, upstream: ScriptedUpstream
 ) -> None:
@@ -210,16 +155,6 @@ def test_a_task_has_one_line_and_it_is_told_when_it_has_ended(
     assert line["usage"] == {"input_tokens": 3, "output_tokens": 5}
     assert house.slots_held() == 0
     assert "canary" not in house.logged()
-
-
-def test_a_task_of_a_key_that_was_revoked_meanwhile_is_not_run(house: House, upstream: ScriptedUpstream) -> None:
-    caller = house.caller()
-    task = posted(caller)
-    house.keys.revoke("key-1", 1.0)
-    events = followed(house.app.test_client(), task["stream_url"])
-    assert_in_order(events)
-    assert events[-1].data["error"] == "The key was revoked."
-    assert (upstream.requests, house.slots_held()) == ([], 0)
 
 
 @pytest.mark.parametrize(
