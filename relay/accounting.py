@@ -73,14 +73,14 @@ class Meter:
     """Measures one exchange; the pump tells it how the stream ended."""
 
     def __init__(self, record: Record, report: Callable[[str, BaseException], None]) -> None:
-        self._record, self._report = record, report
+        self.record, self._report = record, report
 
     def ended(self, ending: Ending, flow: Flow, bytes_out: int, first_at: float) -> None:
         """Take down the stream's end.
 
         `bytes_out`: body bytes for the caller; `first_at`: when the first of them went.
         """
-        record = self._record
+        record = self.record
         record.end, record.usage = ending.end, flow.usage
         record.bytes_out, record.frames_out = bytes_out, flow.frames
         record.first_at = first_at or time.monotonic()

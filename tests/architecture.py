@@ -39,6 +39,7 @@ CONFINED = {
         "relay.upstream",
         "relay.connections",
         "relay.lifecycle",
+        "relay.control",
         "relay.loop",
         "relay.demo",
         "relay.cli.serve",

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from config.control import control_directory
 from config.settings import Settings
 from relay.accounting import Accountant
 from relay.admission import Gate
@@ -14,6 +15,7 @@ from relay.authentication import CACHE_SECONDS, Authenticator, RevocationWatch
 from relay.bookkeeping import TURN_SECONDS, Bookkeeper
 from relay.capacity import MEASURE_SECONDS, Capacity
 from relay.connections.connections import Connections
+from relay.control import Control
 from relay.core.errors import RelayError
 from relay.core.flow import Flow
 from relay.core.targets import Routing, Target
@@ -36,6 +38,7 @@ from relay.stores.revocations import Revocations
 from relay.stores.secret import open_secret
 from relay.stores.shared import TEND_SECONDS, Limits, open_limits
 from relay.stores.streams_redis import open_streams
+from relay.streams.live import LiveStreams
 from relay.streams.streams import LOOK_SECONDS, Streams
 from relay.tasks.tasks import Tasks
 from relay.tokens import TokenSigner
@@ -74,12 +77,15 @@ class Relay:
     capacity: Capacity
     streams: Streams
     tasks: Tasks
+    control: Control
     lifecycle: Lifecycle
     start: Callable[[], None]
 
     def stop(self) -> None:
         """End the background work and write what is left to write."""
+        self.control.close()
         with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
+            self.tasks.board.close()
             self.streams.close()
         self.loop.stop()
         self.upstreams.close()
@@ -139,10 +145,10 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     store = open_streams(settings.stores.redis_url, parts.keeping(settings), log.failure)
     streams = Streams(store, pump, settings.resume.detach_seconds, log.failure)
     store.on_cancel = streams.cancel_here
-    times = settings.server.lame_duck_seconds, settings.server.drain_seconds
-    lifecycle = Lifecycle(pump, connections, *times, reload)
+    lifecycle = Lifecycle(pump, connections, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload)
     lifecycle.is_making = lambda: bool(streams.producing)
     tasks = parts.tasks(settings, lambda: lifecycle.closed, log)
+    control = Control(control_directory(settings), LiveStreams(streams, pump), log.failure)
     metrics.gauge("relay_tasks_waiting", "Tasks that wait for their turn", lambda: tasks.pool.waiting)
     metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(connections.busy))
     metrics.gauge("relay_memory_bytes", "Resident memory as last measured", lambda: capacity.memory_bytes)
@@ -152,6 +158,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     metrics.gauge("relay_upstream_latency_ms", "The upstream as last measured", lambda: probe.health.latency_ms or 0.0)
 
     def start() -> None:
+        control.start()
         loop.once("tables", database.create_tables)
         loop.every(CACHE_SECONDS, "revocation", watch.look)
         loop.every(SPENDING_SECONDS, "spending", spending.look)
@@ -163,7 +170,8 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(MEASURE_SECONDS, "room", connections.make_room)
         loop.every(LOOK_SECONDS, "streams", streams.look)
         loop.every(TEND_SECONDS, "streams", store.tend)
-        for name, work in store.background:
+        loop.every(TEND_SECONDS, "task board", tasks.board.tend)
+        for name, work in (*store.background, *tasks.board.background):
             loop.every(RECONNECT_SECONDS, name, work)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
@@ -192,6 +200,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         capacity=capacity,
         streams=streams,
         tasks=tasks,
+        control=control,
         lifecycle=lifecycle,
         start=start,
     )
@@ -209,6 +218,7 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     relay.metrics.know_models(settings.models.prices)
     relay.streams.detach_seconds = settings.resume.detach_seconds
     relay.streams.keep(parts.keeping(settings))
+    relay.tasks.board.keep_seconds = settings.resume.keep_seconds
     relay.tasks.pool.bound(settings.tasks.parallel, settings.tasks.queue_max)
     relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
     relay.probe.ask = parts.question(settings, targets, relay.upstreams)

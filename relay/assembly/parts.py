@@ -1,5 +1,6 @@
 """The rooms whose making takes more than a line: what each is given of the settings."""
 
+import time
 from collections.abc import Callable
 
 from config.settings import Settings
@@ -19,7 +20,8 @@ from relay.spending.spending import Spending
 from relay.stores.keys import KeyStore
 from relay.stores.shared import Limits
 from relay.stores.streams import Keeping
-from relay.stores.task_board import MemoryBoard
+from relay.stores.task_board import Board, MemoryBoard
+from relay.stores.task_board_redis import RedisBoard
 from relay.tasks.pool import Pool
 from relay.tasks.tasks import Tasks
 from relay.tokens import TokenSigner
@@ -94,4 +96,9 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
 
 def tasks(settings: Settings, is_closing: Callable[[], bool], log: Log) -> Tasks:
     pool = Pool(settings.tasks.parallel, settings.tasks.queue_max, is_closing, log.failure)
-    return Tasks(pool, MemoryBoard(settings.resume.keep_seconds), open_exchange)
+    return Tasks(pool, _board(settings, log), open_exchange)
+
+
+def _board(settings: Settings, log: Log) -> Board:
+    keep_seconds, redis_url = settings.resume.keep_seconds, settings.stores.redis_url
+    return RedisBoard(redis_url, keep_seconds, log.failure, time.time) if redis_url else MemoryBoard(keep_seconds)

@@ -17,15 +17,28 @@ class Standing:
 
 
 class Board(Protocol):
-    """What is told of tasks. `tell` never waits and never raises."""
+    """What is told of tasks. `tell` never waits and never raises. `background`: what must run for ever, beside `tend`,
+    which is called every second.
+    """
+
+    keep_seconds: float
+
+    @property
+    def background(self) -> tuple[tuple[str, Callable[[], None]], ...]: ...
 
     def tell(self, task_id: str, stage: str, progress: int, fields: Mapping[str, object]) -> None: ...
 
     def look(self, task_id: str) -> Standing | None: ...
 
+    def tend(self) -> None: ...
+
+    def close(self) -> None: ...
+
 
 class MemoryBoard:
     """`keep_seconds`: after the last that was told. `clock`: UTC epoch seconds."""
+
+    background: tuple[tuple[str, Callable[[], None]], ...] = ()
 
     def __init__(self, keep_seconds: float, clock: Callable[[], float] = time.time) -> None:
         self.keep_seconds, self._clock = keep_seconds, clock
@@ -41,6 +54,12 @@ class MemoryBoard:
     def look(self, task_id: str) -> Standing | None:
         """Where it stands, or None where nothing is known."""
         return self._standings.get(task_id)
+
+    def tend(self) -> None:
+        """There is nothing to connect to."""
+
+    def close(self) -> None:
+        """Nothing is open here."""
 
     def _forget(self, now: float) -> None:
         while self._standings:

@@ -65,6 +65,11 @@ class Production:
         self._cancelled_as = ""
         self.unattended_since: float | None = None
 
+    @property
+    def stream(self) -> Any:
+        """What the pump pumps for it; None before that."""
+        return self._stream
+
     def run(self) -> None:
         """Make it. Whatever happens, those who wait are told."""
         try:

@@ -9,6 +9,7 @@ import msgspec
 from relay.core.kept import Kept
 from relay.core.reading import read
 from relay.core.sse import data_frame, data_of, frames_in
+from relay.stores.task_board import Standing
 
 FAILED = b"\nevent: failed\n"
 
@@ -35,6 +36,21 @@ def last_event(kept: Kept) -> Mapping[str, Any]:
     """The members of the last event that is kept."""
     frames = frames_in(kept.log.last_piece())
     return (read(_members, data_of(frames[-1])) if frames else None) or {}
+
+
+def standing_of(known: Standing | None, told: Mapping[str, Any]) -> Standing:
+    """Where a task stands: by its last event where that is the end, else by what was told of it meanwhile.
+
+    What is told may come before the event does: then it has not ended yet, for whoever asks here.
+    """
+    updated_at = known.updated_at if known else 0.0
+    if "response" in told:
+        return Standing("complete", 100, updated_at)
+    if "error" in told:
+        return Standing("failed", known.progress if known else 0, updated_at)
+    if known is None or known.stage in ("complete", "failed"):
+        return Standing(str(told.get("stage", "receiving")), int(told.get("progress", 0)), updated_at)
+    return known
 
 
 def iso_time(epoch_seconds: float) -> str:

@@ -28,7 +28,7 @@ from relay.web.incoming import Incoming
 from relay.web.proxy import read_incoming, relay_request
 from relay.web.resumable import sent_idempotency_key
 from relay.web.streams import as_json, followed, known, patient, starting_after
-from relay.web.task_events import as_alias, as_it_is, iso_time, last_event
+from relay.web.task_events import as_alias, as_it_is, iso_time, last_event, standing_of
 from relay.web.tickets import holds_ticket, url_of
 
 PROCESS, EVENTS_ALIAS, STATE_ALIAS = "/process", "/stream/<task_id>", "/tasks/<task_id>"
@@ -87,13 +87,14 @@ def alias_events(task_id: str) -> flask.Response:
 def state(task_id: str) -> flask.Response:
     """Where it stands; what came of it, once it has ended."""
     relay, kept, task_id = current_relay(), *_permitted(STATE, task_id)
-    standing, told = relay.tasks.board.look(task_id), last_event(kept)
+    told = last_event(kept)
+    standing = standing_of(relay.tasks.board.look(task_id), told)
     return as_json(
         {
             "task_id": task_id,
-            "stage": standing.stage if standing else told.get("stage"),
-            "progress": standing.progress if standing else told.get("progress"),
-            "updated_at": iso_time(standing.updated_at if standing else kept.subject.created_at),
+            "stage": standing.stage,
+            "progress": standing.progress,
+            "updated_at": iso_time(standing.updated_at or kept.subject.created_at),
             "model": kept.subject.model,
             "usage": told.get("usage"),
             "cost_usd": told.get("cost_usd"),

@@ -1,10 +1,13 @@
 """The two names of a task's failure, and its last event."""
 
+import pytest
+
 from relay.core.frame_log import FrameLog, Tally
 from relay.core.kept import Kept, Subject
 from relay.core.progress import Progress
 from relay.stores.streams import Keeping, MemoryStreams
-from relay.web.task_events import as_alias, as_it_is, failure_as_error, iso_time, last_event
+from relay.stores.task_board import Standing
+from relay.web.task_events import as_alias, as_it_is, failure_as_error, iso_time, last_event, standing_of
 
 STREAM_ID = "rs_" + "a" * 22
 KEEPER = MemoryStreams(Keeping(60, 65_536, 65_536))
@@ -54,3 +57,20 @@ def test_the_last_event_is_read() -> None:
 
 def test_a_moment_is_shown_in_utc() -> None:
     assert iso_time(1.5) == "1970-01-01T00:00:01.500Z"
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "expected"),
+    [
+        (Standing("receiving", 60, 1.0), {"response": "a", "progress": 100}, Standing("complete", 100, 1.0)),
+        (Standing("receiving", 60, 1.0), {"error": {}, "stage": "failed"}, Standing("failed", 60, 1.0)),
+        (Standing("receiving", 60, 1.0), {"chunk": "a", "progress": 55}, Standing("receiving", 60, 1.0)),
+        (Standing("complete", 100, 1.0), {"chunk": "a", "progress": 55}, Standing("receiving", 55, 1.0)),
+        (None, {"stage": "queued", "progress": 0}, Standing("queued", 0, 0.0)),
+        (None, {"response": "a"}, Standing("complete", 100, 0.0)),
+    ],
+)
+def test_a_task_stands_where_its_last_event_or_what_was_told_says(
+    known: Standing | None, told: dict[str, object], expected: Standing
+) -> None:
+    assert standing_of(known, told) == expected
