@@ -112,9 +112,10 @@ class Presence:
         self._greenlet = gevent.getcurrent()
         self._waiting.add(self)
         self._departure = Departure(self._sock.fileno(), self._sweep, self._left)
-        if self._open_wire is not None and self._early.after_seconds:
-            self.due = time.monotonic() + self._early.after_seconds
-            self._sweep.add(self)
+        if self.wire is not None:  # the wait for a head is over, that for a body begins
+            self._beat_from(self._early.heartbeat_seconds)
+        elif self._open_wire is not None and self._early.after_seconds:
+            self._beat_from(self._early.after_seconds)
         return self
 
     def __exit__(
@@ -148,6 +149,10 @@ class Presence:
     def take_pending(self) -> bytes:
         """Heartbeat bytes that the caller has not taken yet; they go before anything else."""
         return self._sink.pending if self._sink else b""
+
+    def _beat_from(self, seconds: float) -> None:
+        self.due = time.monotonic() + seconds
+        self._sweep.add(self)
 
     def on_due(self, now: float) -> None:
         self.due = now + self._early.heartbeat_seconds

@@ -25,6 +25,7 @@ def ask(caller: FlaskClient, value: object = STREAM, path: str = CHAT, **headers
 
 def is_kept(response: TestResponse) -> bool:
     assert response.status_code == 200
+    assert response.data  # to its end
     return "Relay-Stream-Id" in response.headers
 
 

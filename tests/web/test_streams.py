@@ -23,7 +23,9 @@ def says(upstream: ScriptedUpstream) -> None:
 @pytest.fixture
 def kept(caller: FlaskClient) -> tuple[str, str]:
     """The path of a stream that is over, and its URL with a ticket."""
-    headers = caller.post(CHAT, json=STREAM, headers={"Relay-Resume": "1"}).headers
+    response = caller.post(CHAT, json=STREAM, headers={"Relay-Resume": "1"})
+    assert response.data  # to its end
+    headers = response.headers
     return f"/v1/streams/{headers['Relay-Stream-Id']}", headers["Relay-Stream-Url"]
 
 
