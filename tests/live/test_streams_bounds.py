@@ -157,14 +157,15 @@ def test_where_none_has_ended_a_new_one_is_refused_and_room_comes_back(
         for stream in listing(other):
             other.request("DELETE", f"/v1/streams/{stream['id']}")
             assert other.read_answer_head().status == 204
-        until(lambda: begins(other), 5, "room for a new one")
+    until(lambda: begins(new_caller), 5, "room for a new one")
 
 
-def begins(caller: RawCaller) -> bool:
-    caller.post(CHAT, STREAM, [KEEP])
-    status = caller.read_answer_head().status
-    caller.read_all()
-    return status == 200
+def begins(connect: Callable[[], RawCaller]) -> bool:
+    with connect() as caller:
+        caller.post(CHAT, STREAM, [KEEP])
+        status = caller.read_answer_head().status
+        caller.read_all()
+        return status == 200
 
 
 def test_an_eventsource_that_comes_while_there_is_no_room_reads_what_is_kept(
