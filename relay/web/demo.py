@@ -10,6 +10,7 @@ import flask
 from relay.core.errors import RelayError
 from relay.demo.models import LISTED
 from relay.web.current import current_relay
+from relay.web.errors import language
 from relay.web.files import DIRECTORY, File, fresh
 
 LANGUAGES = ("en", "de")
@@ -75,22 +76,16 @@ def page(words: Mapping[str, Mapping[str, Any]]) -> flask.Response:
     if not flask.request.path.endswith("/"):
         return _onwards()
     settings = current_relay().settings
-    language = _language()
-    say = words[language]
+    spoken = language()
+    say = words[spoken]
     title = settings.demo.title or say["title"]
     models = LISTED if settings.uses_demo else ()
     script = json.dumps(say["page"], ensure_ascii=False)
-    text = flask.render_template("index.html", language=language, say=say, title=title, models=models, script=script)
+    text = flask.render_template("index.html", language=spoken, say=say, title=title, models=models, script=script)
     response = fresh(flask.Response(text, headers=HEADERS, content_type="text/html; charset=utf-8"))
-    response.headers["Content-Language"] = language
+    response.headers["Content-Language"] = spoken
     response.headers.add("Vary", "Accept-Language")
     return response
-
-
-def _language() -> str:
-    """The first of ours among those that the browser asks for; en-US is English."""
-    asked = (tag.partition("-")[0].lower() for tag, quality in flask.request.accept_languages if quality)
-    return next((language for language in asked if language in LANGUAGES), LANGUAGES[0])
 
 
 def _onwards() -> flask.Response:
@@ -101,4 +96,4 @@ def _onwards() -> flask.Response:
 
 def _words() -> dict[str, dict[str, Any]]:
     """All that the page says, by language."""
-    return {language: json.loads((DIRECTORY / f"demo/words.{language}.json").read_text()) for language in LANGUAGES}
+    return {name: json.loads((DIRECTORY / f"demo/words.{name}.json").read_text()) for name in LANGUAGES}
