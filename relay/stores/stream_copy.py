@@ -12,7 +12,7 @@ from relay.core.kept import Keeper, Kept, Outcome
 from relay.stores.redis_wire import Command, script
 from relay.stores.stream_record import Record, as_json, claim_key, head_key, log_key, owner_key, piece, producer_key
 
-# A process that is silent for so long is taken for dead: it misses three renewals before.
+# A process that is silent for so long is taken for dead; it proves every second that it lives.
 LEASE_SECONDS = 6.0
 # Frames that wait leave together, up to so many bytes.
 PIECE_BYTES_MAX = 65_536

@@ -18,6 +18,8 @@ from relay.stores.stream_record import asking, head_key, log_key, owner_key, rea
 
 # Redis may take that long for what it is given at once.
 WRITE_SECONDS_MAX = 5.0
+# What a caller waits for its stream to be known to other processes.
+ENTER_SECONDS_MAX = 0.05
 # After a write there is a pause in which frames gather: a round trip costs as much as many frames.
 GATHER_SECONDS = 0.01
 # How much is written at once.
@@ -60,6 +62,12 @@ class Writer:
         self._copies[copy.kept.subject.id] = copy
         self.mark(copy)
         self._hurried.set()
+
+    def enter(self, copy: Copy) -> None:
+        """The same, and wait a moment until other processes can know it: it can be made without that."""
+        self.add(copy)
+        if not self._link.down:
+            copy.entered.wait(ENTER_SECONDS_MAX)
 
     def claiming(self, copy: Copy) -> Command:
         """The question whether its claim is free."""
@@ -104,6 +112,9 @@ class Writer:
     def tend(self, now: float, is_kept: Callable[[str], object]) -> None:
         """Connect again if need be; prolong what is known of live streams when it is time. `now`: seconds."""
         with self._turn:
+            self._take(
+                [(("PING",), _nothing)]
+            )  # a connection that broke while it was idle is noticed before it is used
             if self._link.mend() is not None:
                 self._look_what_is_known()
             if now >= self._prolong_at:

@@ -6,27 +6,25 @@ and says whose a claim is.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
-from relay.core.errors import RelayError
 from relay.core.frame_log import Tally
 from relay.core.kept import Kept, Subject, Summary
 from relay.stores.redis_link import RedisLink, Report, StoreDown
 from relay.stores.redis_listener import Listener
+from relay.stores.stream_claims import Claims, required, unavailable
 from relay.stores.stream_copy import LEASE_SECONDS, Copy
 from relay.stores.stream_listing import Listing
 from relay.stores.stream_mirrors import Mirrors
-from relay.stores.stream_record import claim_key, log_key, producer_key
+from relay.stores.stream_record import log_key, producer_key
 from relay.stores.stream_writer import WRITE_SECONDS_MAX, Writer
-from relay.stores.streams import Keeping, MemoryStreams, mismatch
+from relay.stores.streams import Keeping, MemoryStreams
 
 # What a caller may wait for one answer of Redis; a history of 4 MiB may be part of it.
 ASK_SECONDS_MAX = 1.0
-# What a caller waits for a stream without a claim to be known to other processes: it can be made without that.
-ENTER_SECONDS_MAX = 0.05
-# Of six seconds of lease two renewals may fail.
-RENEW_SECONDS = LEASE_SECONDS / 3
+# In which every process has noticed that Redis is back, and told it what it makes.
+SETTLE_SECONDS = 3.0
 # A silence of Redis in which processes may have missed renewals.
 SILENCE_SECONDS_MAX = 1.0
 _STREAM, _CANCEL, _FORGET = log_key(""), b"cancel", b"forget"
@@ -46,10 +44,10 @@ class RedisStreams:
         self.mirrors = Mirrors(self._link, self._mine, clock)
         self.listener = self.mirrors.ear = Listener(url, self._hear, self._joined)
         self.listener.join(producer_key(self.producer))
-        self._listing = Listing(self._link)
+        self._listing, self._claims = Listing(self._link), Claims(self._link, self.writer)
         self.on_cancel: Callable[[str], None] = lambda stream_id: None
-        self._renew_at = 0.0
         self.tend()
+        self._settled_at = 0.0  # nothing was away
 
     @property
     def background(self) -> tuple[tuple[str, Callable[[], None]], ...]:
@@ -78,37 +76,46 @@ class RedisStreams:
         known what the claim names.
         """
         kept, _ = self._mine.claim(subject, None)
-        copy = Copy(kept, claim, self._mine, self.writer.mark)
-        kept.keeper = copy
+        kept.keeper = copy = Copy(kept, claim, self._mine, self.writer.mark)
         if claim is None:
-            self.writer.add(copy)
-            if not self.writer.is_down:
-                copy.entered.wait(ENTER_SECONDS_MAX)
+            self.writer.enter(copy)
             return kept, True
-        named = self._claim(copy)
+        try:
+            named = self._claims.claim(copy)
+        except BaseException:
+            self._mine.remove(kept)
+            raise
         if named is None:
             return kept, True
-        return self._known(*named, subject), False
+        self._mine.remove(kept)
+        found = self.find(named)
+        if found is None:  # forgotten in this moment: asking again makes a new one
+            raise unavailable()
+        return found, False
 
     def find(self, stream_id: str) -> Kept | None:
-        """Return the stream of this name, or None. Raises RelayError store_unavailable."""
-        with _required():
-            return self._mine.find(stream_id) or self.mirrors.find(stream_id)
+        """Return the stream of this name, or None. Raises RelayError store_unavailable, also where another process may
+        not have entered it yet because Redis was away.
+        """
+        with required():
+            kept = self._mine.find(stream_id) or self.mirrors.find(stream_id)
+        if kept is None and self._clock() < self._settled_at:
+            raise unavailable()
+        return kept
 
     def claimed(self, claim: str) -> Kept | None:
         """Return the stream that `claim` names, or None. Raises RelayError store_unavailable."""
-        with _required():
-            [named] = self._link.ask(("GET", claim_key(claim)))
-        return None if named is None else self.find(named.split()[0].decode())
+        named = self._claims.look(claim)
+        return None if named is None else self.find(named)
 
     def of_owner(self, owner: str) -> list[Summary]:
         """All streams of this owner, the newest last. Raises RelayError store_unavailable."""
-        with _required():
+        with required():
             return self._listing.of_owner(owner)
 
     def all(self) -> list[Summary]:
         """All streams of all processes, the newest last. Raises RelayError store_unavailable."""
-        with _required():
+        with required():
             return self._listing.all()
 
     def expires_at(self, kept: Kept) -> float | None:
@@ -146,19 +153,18 @@ class RedisStreams:
         """
         mirror = self.mirrors.of(kept)
         if mirror is not None and not self._tell(mirror.record.producer, _CANCEL, kept) and kept.outcome is None:
-            raise _unavailable()
+            raise unavailable()
 
     def tend(self) -> None:
         """Connect where need be, prove that this process lives, forget what is over; called every second."""
         self._mine.tend()
-        now = self._clock()
+        self._prove_life()  # and notice whether the connection, idle for long, still is one
         silent_seconds = self._link.mend()
-        self.writer.tend(now, self._mine.find)
+        self.writer.tend(self._clock(), self._mine.find)
         with suppress(StoreDown):
-            if silent_seconds is not None or now >= self._renew_at:
-                self._link.ask(("SET", producer_key(self.producer), 1, "PX", int(LEASE_SECONDS * 1000)))
-                self._renew_at = now + RENEW_SECONDS
             if silent_seconds is not None:
+                self._prove_life()
+                self._settled_at = self._clock() + SETTLE_SECONDS
                 self.mirrors.return_of_redis(LEASE_SECONDS if silent_seconds > SILENCE_SECONDS_MAX else 0.0)
             self.mirrors.tend()
 
@@ -170,34 +176,13 @@ class RedisStreams:
             self._link.ask(("DEL", producer_key(self.producer)))
         self._link.close()
 
-    def _claim(self, copy: Copy) -> tuple[str, str] | None:
-        """Ask whose the claim is: None where it is this stream's now. Raises RelayError store_unavailable."""
-        try:
-            with _required():
-                [named] = self._link.ask(self.writer.claiming(copy))
-        except BaseException:  # it may have been entered without our hearing of it
-            self._mine.remove(copy.kept)
-            self.writer.later(self.writer.forgetting(copy.kept.subject))
-            raise
-        if named is None:
-            copy.took_entry(None)
-            self.writer.add(copy)
-            return None
-        self._mine.remove(copy.kept)
-        stream_id, fingerprint = named
-        return stream_id.decode(), fingerprint.decode()
-
-    def _known(self, stream_id: str, fingerprint: str, subject: Subject) -> Kept:
-        if fingerprint != subject.fingerprint:
-            raise mismatch()
-        kept = self.find(stream_id)
-        if kept is None:  # forgotten in this moment: asking again makes a new one
-            raise _unavailable()
-        return kept
+    def _prove_life(self) -> None:
+        with suppress(StoreDown):
+            self._link.ask(("SET", producer_key(self.producer), 1, "PX", int(LEASE_SECONDS * 1000)))
 
     def _tell(self, producer: str, what: bytes, kept: Kept) -> bool:
         """Say it to that process; return whether it heard. Raises RelayError store_unavailable."""
-        with _required():
+        with required():
             [heard] = self._link.ask(("PUBLISH", producer_key(producer), what + b" " + kept.subject.id.encode()))
         return bool(heard)
 
@@ -215,19 +200,6 @@ class RedisStreams:
             self.on_cancel(kept.subject.id)
             if what == _FORGET:
                 self.remove(kept)
-
-
-@contextmanager
-def _required() -> Iterator[None]:
-    """What cannot be done without Redis."""
-    try:
-        yield
-    except StoreDown:
-        raise _unavailable() from None
-
-
-def _unavailable() -> RelayError:
-    return RelayError("store_unavailable", "The store of streams does not answer.", retry_after_seconds=1.0)
 
 
 def open_streams(redis_url: str, keeping: Keeping, report: Report) -> MemoryStreams | RedisStreams:

@@ -15,6 +15,7 @@ from tests.live.bench.hosts import SKIPPED, Host, hosts, possible
 from tests.live.bench.relay_process import RelayProcess
 from tests.live.bench.returning import Counting, Taken, begin, come_back, read_with_cuts, state_of
 from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
 from tests.live.bench.workers import PATIENT
 from tests.stores import postgresql_server
 
@@ -77,7 +78,12 @@ def test_a_caller_that_is_cut_goes_on_at_the_other_host_and_reads_every_frame_on
     taken = read_with_cuts(sites.ports, sites.key, points, dice)
     assert (taken.texts, taken.is_whole, counting.calls) == (counting.texts, True, 1)
     for port in sites.ports:
-        assert state_of(port, sites.key, taken.stream_id)["text"] == "".join(counting.texts)
+        until(lambda port=port: text_of(port, sites.key, taken) == "".join(counting.texts), what="its text")
+
+
+def text_of(port: int, key: str, taken: Taken) -> object:
+    """Another process' copy is a few milliseconds late."""
+    return state_of(port, key, taken.stream_id)["text"]
 
 
 def test_a_claim_holds_on_both_hosts_and_a_cancel_reaches_the_other(sites: Sites) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from relay.core.event_ids import mint_stream_id
 from tests.live.bench.caller import RawCaller
 from tests.live.bench.crew import WORKERS, Crew, crew_of, running_redis
 from tests.live.bench.returning import (
@@ -53,7 +54,17 @@ def crew(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def key(crew: Crew) -> str:
     crew.new_round()
-    return crew.new_key(rpm=1_000_000, concurrent=1)
+    key = crew.new_key(rpm=1_000_000, concurrent=1)
+    until(lambda: is_settled(crew, key), 15.0, "the end of the last outage")
+    return key
+
+
+def is_settled(crew: Crew, key: str) -> bool:
+    """Whether every worker dares to say that a stream is unknown."""
+    with one_caller_each(crew.relay, WORKERS, key) as callers:
+        for caller in callers.values():
+            caller.get(f"/v1/streams/{mint_stream_id()}")
+        return {caller.read_head()[0] for caller in callers.values()} == {404}
 
 
 def producer_of(crew: Crew, counting: Counting) -> int:
@@ -62,6 +73,7 @@ def producer_of(crew: Crew, counting: Counting) -> int:
     return pid
 
 
+@pytest.mark.usefixtures("key")
 def test_the_streams_of_a_killed_worker_end_with_a_word_and_their_slots_come_back(crew: Crew) -> None:
     """One that others follow, and one that nobody reads."""
     key = crew.new_key(rpm=1_000_000, concurrent=2)
@@ -184,7 +196,8 @@ class Reading(threading.Thread):
         came_at = time.monotonic()
         try:
             if not self.taken.texts:
-                self._caller.read_head()
+                status, _ = self._caller.read_head()
+                assert status == 200, (status, self._caller.read_all())
             for frame in self._caller.frames(PATIENCE_SECONDS):
                 self.taken.take(frame)
                 self.longest_pause_seconds = max(self.longest_pause_seconds, time.monotonic() - came_at)

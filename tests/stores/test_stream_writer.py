@@ -139,6 +139,17 @@ def test_a_redis_that_lost_all_is_told_all_again(own_redis: RedisServer, reports
         process.close()
 
 
+def test_a_connection_that_broke_while_it_was_idle_is_mended_before_it_is_needed(
+    redis: RedisServer, reports: Reports
+) -> None:
+    one = Process(redis.url, report=reports)
+    redis.client.client_kill_filter(_type="normal", skipme=True)
+    one.streams.tend()
+    kept = one.live(frames=1)
+    assert pieces(redis, kept) == [(0, 1, expected(kept, 0, 1))]
+    one.close()
+
+
 def test_a_claim_that_another_stream_took_meanwhile_is_not_taken_back(one: Process, redis: RedisServer) -> None:
     kept = one.live("c", frames=2)
     redis.client.flushall()

@@ -1,17 +1,12 @@
 """Streams in Redis, seen from several processes: one makes them, the others find, follow, cancel and forget them."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from relay.core.errors import RelayError
-from relay.core.kept import Kept
-from relay.stores.stream_record import claim_key, head_key
 from relay.stores.streams import MemoryStreams
-from relay.stores.streams_redis import ASK_SECONDS_MAX, open_streams
-from tests.stores.conftest import Reports
+from relay.stores.streams_redis import open_streams
 from tests.stores.redis_server import RedisServer
 from tests.stores.stream_processes import (
     DONE,
@@ -25,7 +20,6 @@ from tests.stores.stream_processes import (
     new_subject,
     settle,
     whole,
-    write,
 )
 
 Start = Callable[[], Process]
@@ -103,58 +97,6 @@ def test_a_body_that_is_no_event_stream_arrives_in_its_own_pieces(one: Process, 
     assert list(found.log.pieces()) == [(b'{"a":', 1), (b"\n\n", 2), (b"1}", 3)]
 
 
-def test_a_claim_that_another_process_made_names_its_stream(one: Process, other: Process) -> None:
-    kept = one.live("c", new_subject(fingerprint="f"), frames=3)
-    found, is_new = other.streams.claim(new_subject(fingerprint="f"), "c")
-    assert (found.subject.id, is_new, whole(found)) == (kept.subject.id, False, expected(kept, 0, 3))
-    assert other.streams.claimed("c") is found
-    with pytest.raises(RelayError) as refused:
-        other.streams.claim(new_subject(fingerprint="another"), "c")
-    assert refused.value.code == "idempotency_mismatch"
-    assert len(one.streams.all()) == 1
-
-
-def test_a_claim_whose_stream_is_not_known_any_more_is_free(one: Process, other: Process, redis: RedisServer) -> None:
-    redis.client.delete(head_key(one.live("c").subject.id))
-    assert other.streams.claim(new_subject(), "c")[1]
-
-
-@pytest.mark.parametrize("how", ["remove", "unclaim"])
-def test_a_claim_that_another_stream_has_by_now_is_left_alone(
-    one: Process, other: Process, redis: RedisServer, how: str
-) -> None:
-    kept = one.live("c")
-    redis.client.delete(claim_key("c"))
-    taken = other.live("c")
-    getattr(one.streams, how)(kept)
-    settle(one)
-    assert other.streams.claimed("c") is taken
-
-
-def test_what_is_forgotten_while_redis_is_away_is_removed_when_it_is_back(redis: RedisServer, reports: Reports) -> None:
-    one = Process(redis.url, report=reports)
-    kept = one.live("c")
-    redis.client.client_kill_filter(_type="normal", skipme=True)
-    one.streams.remove(kept)
-    one.streams.writer.flush()
-    one.streams.tend()
-    write(one)
-    assert redis.client.keys("relay:stream*") == redis.client.keys("relay:claim*") == []
-    one.close()
-
-
-def test_of_many_claims_at_once_one_is_new(start: Start) -> None:
-    processes = [start() for _ in range(8)]
-    answers: list[tuple[Kept, bool]] = []
-    threads = [Thread(target=lambda p=p: answers.append(p.streams.claim(new_subject(), "c"))) for p in processes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert sorted(is_new for _, is_new in answers) == [False] * 7 + [True]
-    assert len({kept.subject.id for kept, _ in answers}) == 1
-
-
 def test_who_waits_elsewhere_for_a_stream_that_is_refused_is_refused_likewise(one: Process, other: Process) -> None:
     kept, _ = one.streams.claim(new_subject(), "c")
     settle(one)
@@ -215,65 +157,3 @@ def test_a_process_knows_which_of_its_streams_are_followed_elsewhere(one: Proces
     other.found(kept)
     settle(other)
     assert one.streams.followed_elsewhere([alone, kept]) == {kept.subject.id}
-
-
-def test_without_redis_a_claim_is_refused_and_nothing_of_it_stays(own_redis: RedisServer, reports: Reports) -> None:
-    process = Process(own_redis.url, report=reports)
-    own_redis.kill()
-    for _ in range(2):
-        with pytest.raises(RelayError) as refused:
-            process.streams.claim(new_subject(), "c")
-        assert refused.value.code == "store_unavailable"
-    assert process.streams._mine.all() == []
-    for ask in (process.streams.find, process.streams.claimed, process.streams.of_owner):
-        with pytest.raises(RelayError) as refused:
-            ask("x")
-        assert refused.value.code == "store_unavailable"
-    process.close()
-
-
-def test_without_redis_a_stream_without_a_claim_is_made_and_read_here(own_redis: RedisServer, reports: Reports) -> None:
-    process = Process(own_redis.url, report=reports)
-    own_redis.kill()
-    process.streams.writer.flush()
-    kept, _ = process.streams.claim(new_subject(), None)
-    kept.open(STREAM)
-    count(kept, 3)
-    process.streams.writer.flush()
-    assert process.streams.find(kept.subject.id) is kept
-    assert process.streams.followed_elsewhere([kept]) == set()
-    kept.end(DONE)
-    process.close()
-
-
-def test_a_claim_whose_answer_got_lost_is_given_up(own_redis: RedisServer, reports: Reports) -> None:
-    one, other = Process(own_redis.url, report=reports), Process(own_redis.url, report=reports)
-    own_redis.pause()
-    with pytest.raises(RelayError):
-        one.streams.claim(new_subject(), "c")
-    own_redis.resume()
-    one.streams.tend()
-    settle(one)
-    assert ASK_SECONDS_MAX >= 1
-    assert other.streams.claim(new_subject(), "c")[1]
-    for process in (one, other):
-        process.close()
-
-
-def test_a_redis_that_is_absent_at_the_start_is_found_later(tmp_path: Path, own_redis: RedisServer) -> None:
-    own_redis.kill()
-    process = Process.__new__(Process)
-    told: list[str] = []
-    streams = open_streams(own_redis.url, KEEPING, lambda where, error: told.append(where))
-    process.streams = streams  # type: ignore[assignment]
-    kept, _ = streams.claim(new_subject(), None)
-    kept.open(STREAM)
-    count(kept, 2)
-    own_redis.start()
-    streams.tend()
-    settle(process)
-    other = Process(own_redis.url)
-    assert whole(other.found(kept)) == expected(kept, 0, 2)
-    assert told == ["redis"] * 2
-    for each in (process, other):
-        each.close()
