@@ -45,7 +45,7 @@ class RelayProcess:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def create_key(self, name: str, **policy: object) -> str:
-        """`keys create NAME`; rpm=600 becomes `--rpm 600`, model=["a", "b"] becomes `--model a --model b`."""
+        """`keys create NAME`; rpm=600 becomes `--rpm 600`, model=["a", "b"] `--model a --model b`, resume=True `--resume`."""
         key = self.command_line("keys", "create", name, *options(policy)).strip()
         self.secrets[f"the key {name}"] = key
         return key
@@ -115,7 +115,7 @@ def options(policy: Mapping[str, object]) -> list[str]:
     words: list[str] = []
     for name, value in policy.items():
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += ["--" + name.replace("_", "-"), str(one)]
+            words += ["--" + name.replace("_", "-"), *([] if one is True else [str(one)])]
     return words
 
 
