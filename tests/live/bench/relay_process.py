@@ -45,7 +45,7 @@ class RelayProcess:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def create_key(self, name: str, **policy: object) -> str:
-        """`keys create NAME`; rpm=600 becomes `--rpm 600`, model=["a", "b"] `--model a --model b`, resume=True `--resume`."""
+        """`keys create NAME`; rpm=600 becomes `--rpm 600`, ["a", "b"] repeats it; resume=True is `--resume`."""
         key = self.command_line("keys", "create", name, *options(policy)).strip()
         self.secrets[f"the key {name}"] = key
         return key
