@@ -92,6 +92,16 @@ def test_right_after_an_outage_nobody_says_that_a_stream_is_unknown(redis: Redis
     one.close()
 
 
+def test_connections_that_broke_while_they_were_idle_are_mended_before_a_caller_comes(
+    redis: RedisServer, reports: Reports
+) -> None:
+    one = Process(redis.url, report=reports)
+    redis.client.client_kill_filter(_type="normal", skipme=True)
+    one.streams.tend()
+    assert one.streams.claim(new_subject(), "c")[1]
+    one.close()
+
+
 def test_a_redis_that_is_absent_at_the_start_is_found_later(tmp_path: Path, own_redis: RedisServer) -> None:
     own_redis.kill()
     process = Process.__new__(Process)
