@@ -10,7 +10,8 @@ DEBIAN := \
   /usr/include/stdlib.h:libc6-dev \
   /usr/bin/prometheus:prometheus \
   /usr/bin/faketime:faketime \
-  /usr/bin/chromium:chromium
+  /usr/bin/chromium:chromium \
+  /usr/sbin/ip:iproute2
 
 .PHONY: run test check bench soak clean setup system
 

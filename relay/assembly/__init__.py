@@ -222,7 +222,7 @@ def reassemble(relay: Relay, settings: Settings) -> Relay:
     relay.tasks.pool.bound(settings.tasks.parallel, settings.tasks.queue_max)
     relay.capacity.memory_bytes_max = settings.server.memory_bytes_max
     relay.probe.ask = parts.question(settings, targets, relay.upstreams)
-    secret = open_secret(settings.auth.token_secret, settings.stores.database_url)
+    secret = open_secret(settings.auth.token_secret, relay.settings.stores.database_url)
     signer = TokenSigner(secret)
     return replace(
         relay,

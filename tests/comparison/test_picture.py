@@ -20,6 +20,5 @@ def test_without_matplotlib_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_png_is_written(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not among the requirements")
     write_png(tmp_path / "x.png", "title", "subtitle", ROWS)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
