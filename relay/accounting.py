@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from relay.core.entry import Entry, entry_of, shown
 from relay.core.flow import Ending, Flow
+from relay.core.routes import TASKS
 from relay.core.usage import Usage, cost_usd
 
 
@@ -128,6 +129,12 @@ class Accountant:
             yield Meter(record, self._failure)
         finally:
             self.tell(record)
+
+    def record_of(self, placed: Any) -> Record:
+        """The line in the making of a task that another process accepted."""
+        began = time.monotonic() - max(0.0, time.time() - placed.placed_at)
+        key_id, route = placed.caller.key_id, TASKS.path
+        return Record(placed.request_id, route, placed.origin, key_id, placed.model, begun_at=began, known_at=began)
 
     def tell(self, record: Record) -> None:
         """Write the request's line and its entry, unless they have been written."""

@@ -44,6 +44,7 @@ CONFINED = {
         "relay.demo",
         "relay.cli.serve",
         "relay.cli.demo_upstream",
+        "relay.cli.worker",
     ),
     "requests": ("relay.upstream", "relay.pump.takeover", "relay.cli"),
     "urllib3": ("relay.upstream", "relay.pump.takeover", "relay.cli"),

@@ -40,7 +40,7 @@ from relay.stores.shared import TEND_SECONDS, Limits, open_limits
 from relay.stores.streams_redis import open_streams
 from relay.streams.live import LiveStreams
 from relay.streams.streams import LOOK_SECONDS, Streams
-from relay.tasks.tasks import Tasks
+from relay.tasks.tasks import SWEEP_SECONDS, Tasks
 from relay.tokens import TokenSigner
 from relay.upstream.connections import POOLED_SECONDS_MAX
 from relay.upstream.upstreams import Upstreams
@@ -85,7 +85,7 @@ class Relay:
         """End the background work and write what is left to write."""
         self.control.close()
         with suppress(TimeoutError), self.loop.deadline(LAST_LINES_SECONDS_MAX, TimeoutError()):
-            self.tasks.board.close()
+            self.tasks.close()
             self.streams.close()
         self.loop.stop()
         self.upstreams.close()
@@ -147,15 +147,19 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
     store.on_cancel = streams.cancel_here
     lifecycle = Lifecycle(pump, connections, settings.server.lame_duck_seconds, settings.server.drain_seconds, reload)
     lifecycle.is_making = lambda: bool(streams.producing)
-    tasks = parts.tasks(settings, lambda: lifecycle.closed, log)
+    tasks = parts.tasks(settings, lambda: lifecycle.closed, log, store)
     control = Control(control_directory(settings), LiveStreams(streams, pump), log.failure)
-    metrics.gauge("relay_tasks_waiting", "Tasks that wait for their turn", lambda: tasks.pool.waiting)
-    metrics.gauge("relay_in_flight", "Requests being answered", lambda: len(connections.busy))
-    metrics.gauge("relay_memory_bytes", "Resident memory as last measured", lambda: capacity.memory_bytes)
-    metrics.gauge("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped)
-    metrics.gauge("relay_usage_write_errors", "Failed writes to the ledger", lambda: bookkeeper.write_errors)
-    metrics.gauge("relay_limits_degraded", "Limits are not shared although they should be", lambda: limits.degraded)
-    metrics.gauge("relay_upstream_latency_ms", "The upstream as last measured", lambda: probe.health.latency_ms or 0.0)
+    gauges: tuple[tuple[str, str, Callable[[], float]], ...] = (
+        ("relay_tasks_waiting", "Tasks that wait for their turn", lambda: tasks.pool.waiting),
+        ("relay_in_flight", "Requests being answered", lambda: len(connections.busy)),
+        ("relay_memory_bytes", "Resident memory as last measured", lambda: capacity.memory_bytes),
+        ("relay_log_lines_dropped", "Lines that nobody read", lambda: log.dropped),
+        ("relay_usage_write_errors", "Failed writes to the ledger", lambda: bookkeeper.write_errors),
+        ("relay_limits_degraded", "Limits are not shared although they should be", lambda: limits.degraded),
+        ("relay_upstream_latency_ms", "The upstream as last measured", lambda: probe.health.latency_ms or 0.0),
+    )
+    for name, text, read in gauges:
+        metrics.gauge(name, text, read)
 
     def start() -> None:
         control.start()
@@ -170,12 +174,13 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         loop.every(MEASURE_SECONDS, "room", connections.make_room)
         loop.every(LOOK_SECONDS, "streams", streams.look)
         loop.every(TEND_SECONDS, "streams", store.tend)
-        loop.every(TEND_SECONDS, "task board", tasks.board.tend)
+        loop.every(TEND_SECONDS, "tasks", tasks.tend)
+        loop.every(SWEEP_SECONDS, "lost tasks", lambda: tasks.sweep(relay))
         for name, work in (*store.background, *tasks.board.background):
             loop.every(RECONNECT_SECONDS, name, work)
         loop.every(settings.health.probe_seconds, "probe", probe.measure)
 
-    return Relay(
+    relay = Relay(
         settings=settings,
         secret=secret,
         authenticator=parts.authenticator(settings, keys, limits, signer),
@@ -204,6 +209,7 @@ def assemble(settings: Settings, reload: Callable[[], None]) -> Relay:
         lifecycle=lifecycle,
         start=start,
     )
+    return relay
 
 
 def reassemble(relay: Relay, settings: Settings) -> Relay:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from config.settings import Settings
 from relay.accounting import Accountant
@@ -19,10 +21,13 @@ from relay.spending.holds import Unsettled
 from relay.spending.spending import Spending
 from relay.stores.keys import KeyStore
 from relay.stores.shared import Limits
+from relay.stores.stream_record import producer_key
 from relay.stores.streams import Keeping
 from relay.stores.task_board import Board, MemoryBoard
 from relay.stores.task_board_redis import RedisBoard
+from relay.stores.task_queue import NOBODY, TaskQueue
 from relay.tasks.pool import Pool
+from relay.tasks.shared_queue import SharedQueue
 from relay.tasks.tasks import Tasks
 from relay.tokens import TokenSigner
 from relay.upstream.upstreams import Upstreams
@@ -94,9 +99,17 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
     return fixed if old.health.probe_seconds == new.health.probe_seconds else [*fixed, "probe_seconds"]
 
 
-def tasks(settings: Settings, is_closing: Callable[[], bool], log: Log) -> Tasks:
+def tasks(settings: Settings, is_closing: Callable[[], bool], log: Log, store: Any) -> Tasks:
     pool = Pool(settings.tasks.parallel, settings.tasks.queue_max, is_closing, log.failure)
-    return Tasks(pool, _board(settings, log), open_exchange)
+    return Tasks(pool, _board(settings, log), open_exchange, _queue(settings, log, store))
+
+
+def _queue(settings: Settings, log: Log, store: Any) -> SharedQueue | None:
+    """The streams' process name is the worker's: one lease proves that both live."""
+    if not settings.stores.redis_url:
+        return None
+    queue = TaskQueue(settings.stores.redis_url, store.producer, log.failure)
+    return SharedQueue(queue, store.handover, partial(store.listener.join, producer_key(NOBODY)), time.monotonic)
 
 
 def _board(settings: Settings, log: Log) -> Board:

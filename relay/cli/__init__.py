@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-VERBS = ("bench", "check", "demo-upstream", "doctor", "keys", "serve", "streams", "tokens", "usage")
+VERBS = ("bench", "check", "demo-upstream", "doctor", "keys", "serve", "streams", "tokens", "usage", "worker")
 
 
 class Verbs(click.Group):

@@ -5,6 +5,9 @@ from types import MappingProxyType
 
 import msgspec
 
+from relay.core.reading import read
+from relay.core.sse import data_of, frames_in
+
 # A stage's share of the whole, in percent.
 STAGES: Mapping[str, int] = MappingProxyType(
     {"queued": 0, "initializing": 0, "sending_request": 10, "processing": 25, "receiving": 50}
@@ -30,6 +33,13 @@ MESSAGES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 # While text comes, the bar goes from 50 to 90, a point every ten code points.
 TEXT_BEGINS, TEXT_ENDS, CODE_POINTS_A_POINT = 50, 90, 10
 
+
+class _Told(msgspec.Struct):
+    progress: int = 0
+
+
+_told = msgspec.json.Decoder(_Told)
+
 # Told of each event: the stage, the progress, and the event's own members.
 Announce = Callable[[str, int, Mapping[str, object]], None]
 
@@ -41,6 +51,12 @@ def announce_nothing(stage: str, percent: int, fields: Mapping[str, object]) -> 
 def percent_of(code_points: int) -> int:
     """How far a text of this length is."""
     return min(TEXT_BEGINS + code_points // CODE_POINTS_A_POINT, TEXT_ENDS)
+
+
+def percent_in(frames: bytes) -> int:
+    """The progress that the last of these frames tells; 0 where it tells none."""
+    told = read(_told, data_of(frames_in(frames)[-1])) if frames else None
+    return told.progress if told else 0
 
 
 class Progress:
@@ -57,11 +73,6 @@ class Progress:
         self._prefix, self.task_id = b"id: %b:" % stream_id.encode(), task_id
         self._messages, self._announce = MESSAGES[language], announce
         self.last_seq, self.percent, self.stage = last_seq, 0, "queued"
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the terminal event was told."""
-        return self.stage in ("complete", "failed")
 
     def status(self, stage: str, **more: object) -> bytes:
         """A stage begins."""

@@ -82,6 +82,12 @@ class Writer:
         why = b"" if refusal is None else refusal_as_json(refusal)
         return ("EVAL", self._scripts.forget, 3, *keys, subject.id, why, int(REFUSED_SECONDS * 1000))
 
+    def release(self, subject: Subject) -> None:
+        """Tell no more of a stream: another process does."""
+        copy = self._copies.pop(subject.id, None)
+        if copy is not None:
+            copy.is_over = True
+
     def unclaim(self, subject: Subject) -> None:
         """Let its claim be made anew."""
         copy = self._copies.get(subject.id)

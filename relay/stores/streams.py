@@ -56,6 +56,16 @@ class MemoryStreams:
             self._claims[claim], self._claims_of[subject.id] = kept, claim
         return kept, True
 
+    def adopt(self, kept: Kept) -> None:
+        """Keep a stream that another process began."""
+        self._kept[kept.subject.id] = kept
+
+    def release(self, kept: Kept) -> None:
+        """Another process goes on with it: forget it here, without a word to those who read it."""
+        self.unclaim(kept)
+        self._kept.pop(kept.subject.id, None)
+        kept.log.clear()
+
     def find(self, stream_id: str) -> Kept | None:
         """Return the stream of this name, or None."""
         return self._kept.get(stream_id)

@@ -15,6 +15,7 @@ from relay.stores.redis_link import RedisLink, Report, StoreDown
 from relay.stores.redis_listener import Listener
 from relay.stores.stream_claims import Claims, required, unavailable
 from relay.stores.stream_copy import LEASE_SECONDS, Copy
+from relay.stores.stream_handover import Handover
 from relay.stores.stream_listing import Listing
 from relay.stores.stream_mirrors import Mirrors
 from relay.stores.stream_record import log_key, producer_key
@@ -41,6 +42,7 @@ class RedisStreams:
         self.producer = secrets.token_hex(8)
         self._link = RedisLink(url, report, ASK_SECONDS_MAX)
         self.writer = Writer(RedisLink(url, report, WRITE_SECONDS_MAX), self.producer, keeping.keep_seconds)
+        self.handover = Handover(self._link, self._mine, self.writer)
         self.mirrors = Mirrors(self._link, self._mine, clock)
         self.listener = self.mirrors.ear = Listener(url, self._hear, self._joined)
         self.listener.join(producer_key(self.producer))

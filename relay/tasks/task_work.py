@@ -87,6 +87,11 @@ class TaskWork:
         self._record.status, self._record.error = STATUSES[end], code
         self._end("cancelled" if end == "cancelled" else "failed", end, error_in_stream(code))
 
+    def lost(self) -> None:
+        """The process that ran it is gone, and it must not be run again."""
+        self._record.status, self._record.error = 500, "worker_lost"
+        self._end("failed", "truncated", error_in_stream("worker_lost"))
+
     def _end(self, status: str, end: str, error: dict[str, object]) -> None:
         """Account for it, free the slot, then tell: who reads the last event may begin the next task."""
         self._record.end = end

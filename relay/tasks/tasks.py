@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -11,40 +11,134 @@ from relay.core.credentials import KeyRevoked
 from relay.core.errors import RelayError
 from relay.core.kept import Head, Kept
 from relay.core.placed_task import PlacedTask, messages_in
-from relay.core.progress import Progress
+from relay.core.progress import Progress, percent_in
 from relay.core.task_flow import Telling
 from relay.core.usage import Usage, cost_usd
 from relay.stores.database import StoreError
 from relay.stores.task_board import Board
+from relay.stores.task_queue import Taken
 from relay.tasks.pool import Pool
+from relay.tasks.shared_queue import SharedQueue
 from relay.tasks.task_job import TaskJob
 from relay.tasks.task_work import Corridor, TaskWork
 
 Walk = Callable[[Any, Any, Any], Any]
+# What a dead worker left is told within its lease and this.
+SWEEP_SECONDS = 2.0
+
+
+def _nothing() -> None:
+    """Nobody else could have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A task, its stream, and its line in the making. `mark`: called before its upstream is; it may refuse."""
+
+    placed: PlacedTask
+    kept: Kept
+    record: Any
+    mark: Callable[[], None] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A task in this process: its job, and what tells of it."""
+
+    job: TaskJob
+    work: TaskWork
 
 
 class Tasks:
-    """One per process. `board`: where each task stands; `walk`: the corridor, as far as an upstream's answer."""
+    """One per process. `board`: where each task stands; `walk`: the corridor, as far as an upstream's answer.
 
-    def __init__(self, pool: Pool, board: Board, walk: Walk) -> None:
-        self.pool, self.board, self._walk = pool, board, walk
+    `queue`: where tasks wait for workers, if there is one; without any worker they run here.
+    """
 
-    def require_room(self) -> None:
-        """Raise RelayError queue_full."""
-        self.pool.require_room()
+    def __init__(self, pool: Pool, board: Board, walk: Walk, queue: SharedQueue | None) -> None:
+        self.pool, self.board, self._walk, self.queue = pool, board, walk, queue
 
-    def place(self, relay: Any, placed: PlacedTask, kept: Kept, record: Any, head: Head) -> None:
-        """Queue it; its first event is kept when this returns, and nothing was asked of any upstream. Never waits."""
-        progress = Progress(kept.subject.id, placed.id, placed.language, partial(self.board.tell, placed.id))
+    def require_room(self, queue_max: int) -> None:
+        """Raise RelayError queue_full, store_unavailable."""
+        if self.queue is not None and self.queue.has_workers():
+            self.queue.require_room(queue_max)
+        else:
+            self.pool.require_room()
+
+    def place(self, relay: Any, accepted: Accepted, head: Head) -> None:
+        """Queue it; its first event is kept when this returns, and nothing was asked of any upstream.
+
+        Raises RelayError queue_full, store_unavailable; then it is not queued.
+        """
+        queue = self.queue if self.queue is not None and self.queue.has_workers() else None
+        placed, kept, progress = accepted.placed, accepted.kept, self._progress(accepted)
         kept.open(head)
-        kept.append(progress.status("queued", queue_depth=self.pool.waiting), progress.last_seq)
-        self.pool.submit(self._job(relay, placed, kept, record, progress))
+        depth = self.pool.waiting if queue is None else queue.waiting()
+        kept.append(progress.status("queued", queue_depth=depth), progress.last_seq)
+        if queue is None or not queue.put(kept, placed, relay.settings.tasks.queue_max):
+            self.pool.submit(self._begin(relay, accepted, progress).job)
 
-    def _job(self, relay: Any, placed: PlacedTask, kept: Kept, record: Any, progress: Progress) -> TaskJob:
+    def resume(self, relay: Any, accepted: Accepted) -> Begun:
+        """Go on with one that another process accepted."""
+        progress = self._progress(accepted)
+        progress.percent = percent_in(accepted.kept.log.last_piece())
+        return self._begin(relay, accepted, progress)
+
+    def cancel(self, relay: Any, kept: Kept) -> None:
+        """End it, wherever it runs or waits. Idempotent. Raises RelayError store_unavailable."""
+        placed = None if self.queue is None else self.queue.remove(kept)
+        begun = None if placed is None else self._take_over(relay, placed, kept.subject.id)
+        if begun is None:
+            relay.streams.cancel(kept)
+        else:
+            begun.job.cancel("cancelled")
+            begun.job.run()
+
+    def tend(self) -> None:
+        """Connect again where need be; called every second."""
+        self.board.tend()
+        if self.queue is not None:
+            self.queue.tend()
+
+    def close(self) -> None:
+        """Tell what is left to tell."""
+        self.board.close()
+        if self.queue is not None:
+            self.queue.close()
+
+    def sweep(self, relay: Any) -> None:
+        """End what dead workers left behind; called every SWEEP_SECONDS."""
+        if self.queue is not None:
+            self.queue.sweep(lambda taken: self._lost(relay, taken))
+
+    def _lost(self, relay: Any, taken: Taken) -> None:
+        begun = self._take_over(relay, taken.placed, taken.stream_id)
+        if begun is not None:
+            relay.streams.producing.pop(taken.stream_id)
+            begun.work.lost()
+
+    def _take_over(self, relay: Any, placed: PlacedTask, stream_id: str) -> Begun | None:
+        """None where it has ended meanwhile. Raises RelayError store_unavailable."""
+        assert self.queue is not None
+        kept = self.queue.take_over(placed, stream_id)
+        return None if kept is None else self.resume(relay, Accepted(placed, kept, relay.accountant.record_of(placed)))
+
+    def _progress(self, accepted: Accepted) -> Progress:
+        placed, kept = accepted.placed, accepted.kept
+        announce = partial(self.board.tell, placed.id)
+        return Progress(kept.subject.id, placed.id, placed.language, announce, kept.log.last_seq)
+
+    def _begin(self, relay: Any, accepted: Accepted, progress: Progress) -> Begun:
+        placed, kept, record = accepted.placed, accepted.kept, accepted.record
         job = TaskJob(placed.caller, relay.gate)
         admitted = replace(relay, gate=job)
+
+        def walk(request: Any) -> Any:
+            accepted.mark()
+            return self._walk(admitted, placed.caller, request)
+
         corridor = Corridor(
-            walk=partial(self._walk, admitted, placed.caller),
+            walk=walk,
             require_key=partial(_require_key, relay.keys),
             give_back=job.give_back,
             tell=relay.accountant.tell,
@@ -56,7 +150,7 @@ class Tasks:
         work.hurry = partial(self.pool.hurry, job)
         job.production = relay.streams.prepare(kept, work)
         job.make = partial(relay.streams.make, seconds_max=relay.settings.tasks.seconds_max)
-        return job
+        return Begun(job, work)
 
 
 def telling_of(relay: Any, placed: PlacedTask, begun_at: float) -> Telling:

@@ -39,18 +39,13 @@ def last_event(kept: Kept) -> Mapping[str, Any]:
 
 
 def standing_of(known: Standing | None, told: Mapping[str, Any]) -> Standing:
-    """Where a task stands: by its last event where that is the end, else by what was told of it meanwhile.
-
-    What is told may come before the event does: then it has not ended yet, for whoever asks here.
-    """
-    updated_at = known.updated_at if known else 0.0
+    """Where a task stands: its last event says; when that was, and what a failure had reached, is known beside."""
+    updated_at, reached = (known.updated_at, known.progress) if known else (0.0, 0)
     if "response" in told:
         return Standing("complete", 100, updated_at)
     if "error" in told:
-        return Standing("failed", known.progress if known else 0, updated_at)
-    if known is None or known.stage in ("complete", "failed"):
-        return Standing(str(told.get("stage", "receiving")), int(told.get("progress", 0)), updated_at)
-    return known
+        return Standing("failed", reached, updated_at)
+    return Standing(str(told.get("stage", "receiving")), int(told.get("progress", 0)), updated_at)
 
 
 def iso_time(epoch_seconds: float) -> str:

@@ -21,6 +21,7 @@ from relay.core.task_ids import claim_of, mint_task_id, read_task_id, task_id_fr
 from relay.core.task_order import TaskOrder, read_order, upstream_body
 from relay.exchange import enter
 from relay.stores.streams import mismatch
+from relay.tasks.tasks import Accepted
 from relay.web.current import current_relay
 from relay.web.errors import language
 from relay.web.events import EVENT_STREAM_HEADERS
@@ -108,7 +109,7 @@ def state(task_id: str) -> flask.Response:
 def cancel(task_id: str) -> flask.Response:
     """End it, whether it runs or waits. Idempotent."""
     kept, task_id = _permitted(CANCEL, task_id)
-    current_relay().streams.cancel(kept)
+    current_relay().tasks.cancel(current_relay(), kept)
     return as_json({"task_id": task_id, "status": kept.status if kept.outcome else "cancelled"})
 
 
@@ -116,7 +117,7 @@ def _place(incoming: Incoming, caller: Caller, order: TaskOrder, subject: Subjec
     """Whatever may refuse comes first, the rate last: it cannot be given back."""
     relay = current_relay()
     targets = relay.routing.targets_for(subject.model, caller)
-    relay.tasks.require_room()
+    relay.tasks.require_room(relay.settings.tasks.queue_max)
     relay.gate.hit(caller, incoming)
     kept, is_new = relay.streams.claim(subject, claim_of(task_id))
     if not is_new:
@@ -135,7 +136,12 @@ def _place(incoming: Incoming, caller: Caller, order: TaskOrder, subject: Subjec
         placed_at=subject.created_at,
         retry=order.retry,
     )
-    relay.tasks.place(relay, placed, kept, record, Head(200, EVENT_STREAM_HEADERS, is_stream=True))
+    try:
+        relay.tasks.place(relay, Accepted(placed, kept, record), Head(200, EVENT_STREAM_HEADERS, is_stream=True))
+    except RelayError:
+        incoming.record = flask.g.record = record
+        relay.streams.forget(kept)
+        raise
 
 
 def _subject(caller: Caller, model: str, body: bytes) -> Subject:

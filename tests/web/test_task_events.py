@@ -64,13 +64,13 @@ def test_a_moment_is_shown_in_utc() -> None:
     [
         (Standing("receiving", 60, 1.0), {"response": "a", "progress": 100}, Standing("complete", 100, 1.0)),
         (Standing("receiving", 60, 1.0), {"error": {}, "stage": "failed"}, Standing("failed", 60, 1.0)),
-        (Standing("receiving", 60, 1.0), {"chunk": "a", "progress": 55}, Standing("receiving", 60, 1.0)),
+        (Standing("initializing", 0, 1.0), {"chunk": "a", "progress": 55}, Standing("receiving", 55, 1.0)),
         (Standing("complete", 100, 1.0), {"chunk": "a", "progress": 55}, Standing("receiving", 55, 1.0)),
         (None, {"stage": "queued", "progress": 0}, Standing("queued", 0, 0.0)),
         (None, {"response": "a"}, Standing("complete", 100, 0.0)),
     ],
 )
-def test_a_task_stands_where_its_last_event_or_what_was_told_says(
+def test_a_task_stands_where_its_last_event_says(
     known: Standing | None, told: dict[str, object], expected: Standing
 ) -> None:
     assert standing_of(known, told) == expected
