@@ -80,6 +80,12 @@ class TaskQueue:
         [found] = self._link.ask(("EVAL", self._scripts.take, 3, *keys, self._worker, LISTS, *passed_over))
         return None if found is None else _taken(*found)
 
+    def own(self, stream_id: str, placed: PlacedTask) -> None:
+        """It runs here without having waited there; where this process dies it is lost, and not run again."""
+        task = msgspec.json.encode(msgspec.structs.replace(placed, retry=False)).decode()
+        known = {"worker": self._worker, "key": placed.caller.key_id, "begun": True, "task": task}
+        self._link.ask(("HSET", TAKEN, stream_id, msgspec.json.encode(known)))
+
     def give_back(self, stream_id: str) -> None:
         """It cannot run now: it waits again."""
         self._link.ask(("EVAL", self._scripts.give_back, 3, WAITING, RING, TAKEN, stream_id, self._worker, LISTS))

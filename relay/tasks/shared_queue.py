@@ -53,6 +53,17 @@ class SharedQueue:
         self._handover.release(kept)
         return True
 
+    @contextmanager
+    def owned(self, stream_id: str, placed: PlacedTask) -> Iterator[None]:
+        """It runs here: if this process dies meanwhile, others say so."""
+        with suppress(StoreDown):
+            self.queue.own(stream_id, placed)
+        try:
+            yield
+        finally:
+            with suppress(StoreDown):
+                self.queue.done(stream_id)
+
     def take_over(self, placed: PlacedTask, stream_id: str) -> Kept | None:
         """Its stream, to go on with here; None where it has ended. Raises RelayError store_unavailable."""
         with _required():

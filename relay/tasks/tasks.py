@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,8 @@ from relay.core.errors import RelayError
 from relay.core.kept import Head, Kept
 from relay.core.placed_task import PlacedTask, messages_in
 from relay.core.progress import Progress, percent_in
-from relay.core.task_flow import Telling
+from relay.core.task_flow import Telling, error_in_stream, in_language
+from relay.core.task_ids import claim_of
 from relay.core.usage import Usage, cost_usd
 from relay.stores.database import StoreError
 from relay.stores.task_board import Board
@@ -25,6 +27,7 @@ from relay.tasks.task_work import Corridor, TaskWork
 Walk = Callable[[Any, Any, Any], Any]
 # What a dead worker left is told within its lease and this.
 SWEEP_SECONDS = 2.0
+LOST = "worker_lost"
 
 
 def _nothing() -> None:
@@ -76,7 +79,9 @@ class Tasks:
         depth = self.pool.waiting if queue is None else queue.waiting()
         kept.append(progress.status("queued", queue_depth=depth), progress.last_seq)
         if queue is None or not queue.put(kept, placed, relay.settings.tasks.queue_max):
-            self.pool.submit(self._begin(relay, accepted, progress).job)
+            job = self._begin(relay, accepted, progress).job
+            job.make = partial(self._make_here, placed, job.make)
+            self.pool.submit(job)
 
     def resume(self, relay: Any, accepted: Accepted) -> Begun:
         """Go on with one that another process accepted."""
@@ -116,6 +121,22 @@ class Tasks:
         if begun is not None:
             relay.streams.producing.pop(taken.stream_id)
             begun.work.lost()
+            return
+        kept = relay.streams.claimed(claim_of(taken.placed.id))
+        if kept is not None and kept.outcome is not None and kept.outcome.error == LOST:
+            self._tell_lost(relay, taken.placed)  # its followers noticed before, and told only one another
+
+    def _tell_lost(self, relay: Any, placed: PlacedTask) -> None:
+        record, standing = relay.accountant.record_of(placed), self.board.look(placed.id)
+        record.status, record.error, record.end = 500, LOST, "truncated"
+        relay.accountant.tell(record)
+        error = in_language(error_in_stream(LOST), messages_in(placed.language))
+        self.board.tell(placed.id, "failed", standing.progress if standing else 0, {"error": error, "stage": "failed"})
+
+    def _make_here(self, placed: PlacedTask, make: Callable[[Any], None], production: Any) -> None:
+        """In the process that accepted it; where several share a queue the others know that."""
+        with self.queue.owned(production.kept.subject.id, placed) if self.queue else nullcontext():
+            make(production)
 
     def _take_over(self, relay: Any, placed: PlacedTask, stream_id: str) -> Begun | None:
         """None where it has ended meanwhile. Raises RelayError store_unavailable."""

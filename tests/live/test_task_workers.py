@@ -147,7 +147,7 @@ def test_the_operator_sees_all_that_runs_and_can_end_each(crew: Crew, answers: C
 
 
 def test_a_task_whose_worker_is_killed_is_lost_and_not_run_again(
-    crew: Crew, tasks: TaskCaller, answers: Callable[..., Answers]
+    crew: Crew, redis: RedisServer, tasks: TaskCaller, answers: Callable[..., Answers]
 ) -> None:
     answers(["a", "b"], hold_after=1)
     task = tasks.post()
@@ -161,4 +161,10 @@ def test_a_task_whose_worker_is_killed_is_lost_and_not_run_again(
     assert time.monotonic() - began < LOST_SECONDS_MAX
     state = tasks.state(task)
     assert (state["stage"], state["error"]["code"]) == ("failed", "worker_lost")
+    line = crew.relay.wait_for_log_line(LOST_SECONDS_MAX, route="/v1/tasks", error="worker_lost")
+    assert (line["status"], line["end"]) == (500, "truncated")
+    with Redis.from_url(redis.url, decode_responses=True) as client:
+        until(lambda: client.hget(f"task:{task['task_id']}:status", "stage") == "failed", 5)
+    time.sleep(0.5)
+    assert sum(line["error"] == "worker_lost" for line in crew.relay.log_lines()) == 1
     assert len(asked(crew.upstream)) == 1
