@@ -9,11 +9,17 @@ end
 for _ = 1, redis.call('LLEN', KEYS[2]) do
     local key = redis.call('LPOP', KEYS[2])
     local list = ARGV[2] .. key
-    local stream = not passed_over[key] and redis.call('LPOP', list)
+    local stream, task = nil, nil
+    while not passed_over[key] and not task do
+        stream = redis.call('LPOP', list)
+        if not stream then
+            break
+        end
+        task = redis.call('HGET', KEYS[1], stream)  -- nothing: it was removed while it waited
+    end
     if redis.call('LLEN', list) > 0 then
         redis.call('RPUSH', KEYS[2], key)
     end
-    local task = stream and redis.call('HGET', KEYS[1], stream)
     if task then
         redis.call('HDEL', KEYS[1], stream)
         redis.call('HSET', KEYS[3], stream, cjson.encode({worker = ARGV[1], key = key, begun = false, task = task}))
