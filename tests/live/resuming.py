@@ -9,8 +9,9 @@ from tests.live.bench.caller import RawCaller
 from tests.live.bench.conversation import Connection
 from tests.live.bench.scripts import DONE, Script, chat_frame, every_request, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
+from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, Head, chunk
-from tests.live.cases import CHAT, STREAM, get
+from tests.live.cases import CHAT, STREAM, Owed, get
 
 KEEP = ("Relay-Resume", "1")
 LEAVING = (RawCaller.close, RawCaller.reset, RawCaller.half_close)
@@ -173,3 +174,13 @@ def listing(caller: RawCaller, key: str | None = None) -> list[dict[str, object]
     assert head.status == 200
     data: list[dict[str, object]] = json.loads(caller.read_all())["data"]
     return data
+
+
+def line_of(owed: Owed, **wanted: object) -> dict[str, object]:
+    """The test's own log line with these values, once it is there."""
+
+    def fitting() -> list[dict[str, object]]:
+        return [line for line in owed.relay.log_lines()[owed.lines_before :] if wanted.items() <= line.items()]
+
+    until(lambda: bool(fitting()), 8, f"a log line with {wanted}")
+    return fitting()[-1]

@@ -22,7 +22,7 @@ from tests.live.cases import (
     refusal,
 )
 from tests.live.detaching import began, in_silence_before_its_head, polite, soon_giving_up
-from tests.live.resuming import KEEP, begin, by_header, listing, post, state
+from tests.live.resuming import KEEP, begin, by_header, line_of, listing, post, state
 
 NewCaller = Callable[[], RawCaller]
 
@@ -63,7 +63,7 @@ def test_a_cancel_stops_the_upstream_at_once_and_may_be_repeated(
     assert f"id: {kept.event(2)}\n".encode() in body
     told = state(other, kept)
     assert (told["status"], told["error"], told["last_seq"]) == ("cancelled", {"code": "cancelled"}, 2)
-    owed.relay.wait_for_log_line(end="cancelled", status=200, frames_out=1)
+    line_of(owed, end="cancelled", status=200, frames_out=1)
     assert len(upstream.peer_closes) == 1
 
 
@@ -100,7 +100,7 @@ def test_a_stream_is_cancelled_while_it_opens(new_caller: NewCaller, upstream: S
     assert_within(1.0, asked, upstream.wait_for_peer_close(timeout_seconds=5))
     assert caller.read_answer_head().status == 200
     assert error_code(last_frame(caller.read_all())) == "cancelled"
-    owed.relay.wait_for_log_line(end="cancelled", status=499)
+    line_of(owed, end="cancelled", status=499)
 
 
 def test_json_that_is_cancelled_while_it_opens_is_refused(new_caller: NewCaller, upstream: ScriptedUpstream) -> None:

@@ -24,7 +24,7 @@ from tests.live.cases import (
     refusal,
 )
 from tests.live.detaching import DETACH_SECONDS, began, in_silence_before_its_head, polite, soon_giving_up
-from tests.live.resuming import KEEP, LEAVING, Kept, by_header, read_some, state
+from tests.live.resuming import KEEP, LEAVING, Kept, by_header, line_of, read_some, state
 
 # It is looked twice a second who reads.
 LATE_SECONDS_MAX = 2.0
@@ -151,7 +151,7 @@ def test_a_caller_that_leaves_before_the_answer_is_waited_for_too(
     caller.close()
     closed = upstream.wait_for_peer_close(timeout_seconds=10)
     assert closed - left >= DETACH_SECONDS - 0.1
-    line = owed.relay.wait_for_log_line(end="client_gone", status=499)
+    line = line_of(owed, end="client_gone", status=499)
     assert line["error"] == "client_gone"
     owed.requests = 1
 

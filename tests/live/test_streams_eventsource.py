@@ -15,7 +15,7 @@ from tests.live.bench.scripts import json_answer as json_of
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import Head
 from tests.live.cases import ASK, CHAT, ONE, STREAM, Owed, error_code, in_silence, last_frame, nothing_left, refusal
-from tests.live.resuming import BEAT, KEEP, Kept, begin, by_ticket, kept_by, post, telling, texts
+from tests.live.resuming import BEAT, KEEP, Kept, begin, by_ticket, kept_by, line_of, post, telling, texts
 
 SAID = texts(3)
 COME_BACK = b"retry: 5000\n\n"
@@ -152,7 +152,7 @@ def test_who_leaves_while_json_is_awaited_is_noticed(
     with RawCaller(relay.port, key=caller.key) as other:
         with RawCaller(relay.port) as source:
             assert by_ticket(source, kept, 0).status == 200
-        relay.wait_for_log_line(route="/v1/streams/<stream_id>/events", end="client_gone")
+        line_of(owed, route="/v1/streams/<stream_id>/events", end="client_gone")
         post(other, f"{kept.path}/cancel")
     upstream.wait_for_peer_close()
 
@@ -161,7 +161,7 @@ def test_who_leaves_while_json_is_awaited_is_noticed(
 
 
 def test_it_may_come_before_the_upstream_answered(
-    caller: RawCaller, relay: RelayProcess, upstream: ScriptedUpstream
+    caller: RawCaller, relay: RelayProcess, upstream: ScriptedUpstream, owed: Owed
 ) -> None:
     released: list[bool] = []
 
@@ -182,7 +182,7 @@ def test_it_may_come_before_the_upstream_answered(
         leaving.get(path)
         time.sleep(0.2)
         leaving.close()
-        line = relay.wait_for_log_line(5, route="/v1/streams/<stream_id>/events", status=499)
+        line = line_of(owed, route="/v1/streams/<stream_id>/events", status=499)
         assert line["end"] == "client_gone"
         released.append(True)
         assert other.read_answer_head().status == 200

@@ -17,7 +17,7 @@ from tests.live.bench.waiting import until
 from tests.live.bench.wire import LAST_CHUNK, chunk
 from tests.live.cases import CHAT, Owed, error_code, in_silence, last_frame, nothing_left
 from tests.live.conftest import SHORT_LIMITS
-from tests.live.resuming import BEAT, Kept, begin, by_number, telling
+from tests.live.resuming import BEAT, Kept, begin, by_number, line_of, telling
 
 SLOW_SECONDS_MAX = 2.0
 STREAM_BYTES_MAX = 1_000_000
@@ -68,7 +68,7 @@ class Counting:
 
 
 def test_a_reader_that_takes_nothing_holds_the_upstream_back_and_is_dropped_alone(
-    relay: RelayProcess, key: str, upstream: ScriptedUpstream
+    relay: RelayProcess, key: str, upstream: ScriptedUpstream, owed: Owed
 ) -> None:
     upstream.answer(counting := Counting())
     with (
@@ -83,13 +83,13 @@ def test_a_reader_that_takes_nothing_holds_the_upstream_back_and_is_dropped_alon
         time.sleep(SLOW_SECONDS_MAX / 2)
         assert counting.sent * len(SAID[0]) < STREAM_BYTES_MAX + 12_000_000, "and what the kernel keeps"
         assert counting.sent < len(SAID)
-        line = relay.wait_for_log_line(SLOW_SECONDS_MAX + 5, end="client_slow", route=EVENTS)
+        line = line_of(owed, end="client_slow", route=EVENTS)
         assert float(str(line["duration_ms"])) >= SLOW_SECONDS_MAX * 1000
         reading.join(30)
         assert [got.replace(BEAT, b"") for got in body] == [kept.frames(SAID)]
         assert caller.ended_cleanly
         assert slow.wait_closed()
-    assert relay.wait_for_log_line(end="done", route=CHAT)["status"] == 200
+    assert line_of(owed, end="done", route=CHAT)["status"] == 200
 
 
 def status(caller: RawCaller, kept: Kept) -> int:
@@ -102,7 +102,9 @@ def revoke(relay: RelayProcess, name: str) -> None:
     relay.command_line("keys", "revoke", name)
 
 
-def test_a_revoked_key_ends_its_stream_and_its_log_says_so(relay: RelayProcess, upstream: ScriptedUpstream) -> None:
+def test_a_revoked_key_ends_its_stream_and_its_log_says_so(
+    relay: RelayProcess, upstream: ScriptedUpstream, owed: Owed
+) -> None:
     upstream.answer(in_silence)
     key = relay.create_key("revoked", rpm=1000, concurrent=10)
     with RawCaller(relay.port, key=key) as caller, RawCaller(relay.port) as source:
@@ -115,19 +117,21 @@ def test_a_revoked_key_ends_its_stream_and_its_log_says_so(relay: RelayProcess, 
         assert time.monotonic() - began < 5 + 3
         assert (error_code(last_frame(body)), source.ended_cleanly) == ("key_revoked", True)
         assert caller.read_all() == body
-        assert relay.wait_for_log_line(end="revoked", route=CHAT)["status"] == 200
+        assert line_of(owed, end="revoked", route=CHAT)["status"] == 200
         with RawCaller(relay.port, key=key) as other:
             until(lambda: status(other, kept) == 401, 8, "the revocation")
 
 
-def test_a_detached_stream_of_a_revoked_key_ends_too(relay: RelayProcess, upstream: ScriptedUpstream) -> None:
+def test_a_detached_stream_of_a_revoked_key_ends_too(
+    relay: RelayProcess, upstream: ScriptedUpstream, owed: Owed
+) -> None:
     upstream.answer(in_silence)
     key = relay.create_key("revoked-detached", rpm=1000, concurrent=10, detach="finish")
     with RawCaller(relay.port, key=key) as caller:
         begin(caller)
     revoke(relay, "revoked-detached")
     upstream.wait_for_peer_close(timeout_seconds=8)
-    relay.wait_for_log_line(end="revoked", route=CHAT)
+    line_of(owed, end="revoked", route=CHAT)
 
 
 def test_the_line_of_the_post_tells_usage_and_cost_and_those_of_readers_none(

@@ -177,3 +177,14 @@ def test_a_drain_lets_it_hear_its_streams_end_and_then_drops_it(keep: Keep, monk
     assert not keeping.ended
     until(lambda: keeping.ended, 1)
     assert keeping.ended[0].end == "drained"
+
+
+def test_what_ended_it_first_is_its_end(keep: Keep) -> None:
+    keeping = keep(1)
+    caller = keeping.follower()
+    caller.until(numbered(1))
+    [follower] = keeping.stage.pump.followers
+    follower.drop("drained")
+    follower.drop("client_slow")
+    until(lambda: keeping.ended)
+    assert keeping.ended[0].end == "drained"

@@ -79,6 +79,14 @@ def test_an_event_of_ours_resumes_behind_it(caller: FlaskClient, upstream: Scrip
     assert len(upstream.requests) == 1
 
 
+def test_json_has_no_events_to_come_back_behind(caller: FlaskClient, upstream: ScriptedUpstream) -> None:
+    upstream.forget()
+    whole = ask(caller, ASK, Idempotency_Key="json")
+    again = ask(caller, ASK, Last_Event_ID=f"{whole.headers['Relay-Stream-Id']}:1")
+    assert (again.data, again.headers["Content-Length"]) == (whole.data, str(len(whole.data)))
+    assert len(upstream.requests) == 1
+
+
 def test_the_seed_routes_streams_are_kept_too(caller: FlaskClient) -> None:
     response = ask(caller, {"model": "gpt-test", "messages": ASK["messages"]}, "/api/chat/stream", Relay_Resume="1")
     assert is_kept(response)
