@@ -70,7 +70,7 @@ def test_only_a_401_asks_for_a_bearer(code: str) -> None:
 def test_the_in_stream_codes_are_those_of_the_contract() -> None:
     contract = (
         "upstream_disconnected upstream_incomplete upstream_idle_timeout deadline_exceeded frame_too_large cancelled"
-        " relay_draining relay_restarted key_revoked budget_exhausted"
+        " relay_draining relay_restarted key_revoked budget_exhausted worker_lost"
     )
     assert set(IN_STREAM) - {"upstream_bad_response", "internal_error"} == set(contract.split())
 
