@@ -176,6 +176,11 @@ def listing(caller: RawCaller, key: str | None = None) -> list[dict[str, object]
     return data
 
 
+def wait_for_calls(upstream: ScriptedUpstream, count: int = 1) -> None:
+    """Until it was asked so often."""
+    until(lambda: calls(upstream) >= count, 5, f"{count} calls")
+
+
 def line_of(owed: Owed, **wanted: object) -> dict[str, object]:
     """The test's own log line with these values, once it is there."""
 

@@ -22,7 +22,7 @@ from tests.live.cases import (
     refusal,
 )
 from tests.live.detaching import began, in_silence_before_its_head, polite, soon_giving_up
-from tests.live.resuming import KEEP, begin, by_header, line_of, listing, post, state
+from tests.live.resuming import KEEP, begin, by_header, line_of, listing, post, state, wait_for_calls
 
 NewCaller = Callable[[], RawCaller]
 
@@ -93,7 +93,7 @@ def test_a_stream_is_cancelled_while_it_opens(new_caller: NewCaller, upstream: S
     upstream.answer(in_silence_before_its_head)
     caller, other = new_caller(), new_caller()
     caller.post(CHAT, STREAM, [KEEP])
-    upstream.wait_for_requests()
+    wait_for_calls(upstream)
     [listed] = [stream for stream in listing(other) if stream["status"] == "opening"]
     asked = time.monotonic()
     assert post(other, f"/v1/streams/{listed['id']}/cancel")[1]["status"] == "cancelled"
@@ -107,7 +107,7 @@ def test_json_that_is_cancelled_while_it_opens_is_refused(new_caller: NewCaller,
     upstream.answer(in_silence_before_its_head)
     caller, other = new_caller(), new_caller()
     caller.post(CHAT, ASK, [("Idempotency-Key", "no stream")])
-    upstream.wait_for_requests()
+    wait_for_calls(upstream)
     [listed] = [stream for stream in listing(other) if stream["status"] == "opening"]
     post(other, f"/v1/streams/{listed['id']}/cancel")
     assert refusal(caller, caller.read_answer_head()) == (499, "client_gone")

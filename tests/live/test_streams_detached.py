@@ -24,7 +24,7 @@ from tests.live.cases import (
     refusal,
 )
 from tests.live.detaching import DETACH_SECONDS, began, in_silence_before_its_head, polite, soon_giving_up
-from tests.live.resuming import KEEP, LEAVING, Kept, by_header, line_of, read_some, state
+from tests.live.resuming import KEEP, LEAVING, Kept, by_header, line_of, read_some, state, wait_for_calls
 
 # It is looked twice a second who reads.
 LATE_SECONDS_MAX = 2.0
@@ -146,7 +146,7 @@ def test_a_caller_that_leaves_before_the_answer_is_waited_for_too(
     upstream.answer(in_silence_before_its_head)
     caller = new_caller()
     caller.post(CHAT, STREAM, [KEEP])
-    upstream.wait_for_requests()
+    wait_for_calls(upstream)
     left = time.monotonic()
     caller.close()
     closed = upstream.wait_for_peer_close(timeout_seconds=10)
@@ -161,7 +161,7 @@ def test_who_waits_for_an_answer_under_a_name_keeps_it_alive(new_caller: NewCall
     first, second = new_caller(), new_caller()
     for caller in (first, second):
         caller.post(CHAT, STREAM, [("Idempotency-Key", "attended")])
-    upstream.wait_for_requests()
+    wait_for_calls(upstream)
     time.sleep(0.3)
     first.close()
     time.sleep(DETACH_SECONDS + 1.2)

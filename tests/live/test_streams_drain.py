@@ -15,7 +15,7 @@ from tests.live.bench.scripts import Script, every_request, sse_head
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import LAST_CHUNK, chunk
 from tests.live.cases import CHAT, ONE, STREAM, error_code, held, in_silence, last_frame, refusal
-from tests.live.resuming import KEEP, begin, by_ticket, texts
+from tests.live.resuming import KEEP, begin, by_ticket, texts, wait_for_calls
 
 DRAIN_SECONDS = 3.0
 SAID = texts(3)
@@ -83,7 +83,7 @@ def test_what_does_not_finish_is_ended_with_a_word(
     else:
         upstream.answer(lambda conn: (conn.read_request(), held(conn))[1])
         caller.post(CHAT, STREAM, [KEEP])
-        upstream.wait_for_requests()
+        wait_for_calls(upstream)
         caller.close()
     began = time.monotonic()
     relay.program.signal(signal.SIGTERM)
@@ -106,7 +106,7 @@ def test_who_follows_is_told_in_the_log_and_who_waits_is_refused(
         assert by_ticket(source, kept, 0).status == 200
         upstream.answer(lambda conn: (conn.read_request(), held(conn))[1])
         waiting.post(CHAT, STREAM, [KEEP])
-        upstream.wait_for_requests(2)
+        wait_for_calls(upstream, 2)
         relay.program.signal(signal.SIGTERM)
         body = source.read_all(20)
         assert (error_code(last_frame(body)), source.ended_cleanly) == ("relay_draining", True)

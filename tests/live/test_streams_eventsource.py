@@ -15,7 +15,19 @@ from tests.live.bench.scripts import json_answer as json_of
 from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.wire import Head
 from tests.live.cases import ASK, CHAT, ONE, STREAM, Owed, error_code, in_silence, last_frame, nothing_left, refusal
-from tests.live.resuming import BEAT, KEEP, Kept, begin, by_ticket, kept_by, line_of, post, telling, texts
+from tests.live.resuming import (
+    BEAT,
+    KEEP,
+    Kept,
+    begin,
+    by_ticket,
+    kept_by,
+    line_of,
+    post,
+    telling,
+    texts,
+    wait_for_calls,
+)
 
 SAID = texts(3)
 COME_BACK = b"retry: 5000\n\n"
@@ -172,7 +184,7 @@ def test_it_may_come_before_the_upstream_answered(
 
     upstream.answer(every_request(late))
     caller.post(CHAT, STREAM, [KEEP])
-    upstream.wait_for_requests()
+    wait_for_calls(upstream)
     with RawCaller(relay.port, key=caller.key) as other, RawCaller(relay.port, key=caller.key) as leaving:
         other.get("/v1/streams")
         other.read_answer_head()
@@ -201,7 +213,7 @@ def test_where_a_reader_has_too_little_room_a_ticket_is_told_when_to_come_back(
         busy = [RawCaller(relay.port, key=caller.key) for _ in range(6)]
         for one in busy:
             one.post(CHAT, STREAM)
-        upstream.wait_for_requests(6)
+        wait_for_calls(upstream, 6)
         with RawCaller(relay.port) as source:
             assert_event_stream(by_ticket(source, kept, 0))
             assert source.read_all() == COME_BACK

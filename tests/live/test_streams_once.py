@@ -23,7 +23,7 @@ from tests.live.bench.upstream import ScriptedUpstream
 from tests.live.bench.waiting import until
 from tests.live.bench.wire import Head
 from tests.live.cases import ASK, CHAT, MESSAGES, STREAM, Owed, nothing_left, refusal
-from tests.live.resuming import asked, calls, kept_by
+from tests.live.resuming import asked, calls, kept_by, wait_for_calls
 
 AT_ONCE = 10
 WHOLE = json_answer(chat_completion("Hello"))
@@ -78,7 +78,7 @@ def ask_at_once(callers: list[RawCaller], upstream: ScriptedUpstream, script: La
     upstream.answer(script)
     for caller in callers:
         caller.post(CHAT, ask.value, [("Idempotency-Key", ask.name)])
-    upstream.wait_for_requests()
+    wait_for_calls(upstream)
     time.sleep(0.2 + 0.02 * len(callers))
     script.now.set()
     return [caller.read_answer_head() for caller in callers]
