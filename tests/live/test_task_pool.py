@@ -47,10 +47,12 @@ def test_in_a_burst_each_task_shows_its_first_event_at_once_or_is_refused_with_a
 ) -> None:
     answer = answers(["a"], hold_after=0)
     tasks = TaskCaller(small.port, small.create_key(f"burst {count}", rpm=0, concurrent=0))
+    began = time.monotonic()
     answered = [tasks.ask("POST", "/process", {"prompt": "a", "model": "m"}) for _ in range(count)]
     accepted = [body for status, body in answered if status == 202]
     refused = [(status, body["error"]["code"]) for status, body in answered if status != 202]
-    assert QUEUE_MAX < len(accepted) <= QUEUE_MAX + 4, "those that wait, one that runs, and those whose time was up"
+    timed_out = (time.monotonic() - began) / SECONDS_MAX
+    assert QUEUE_MAX < len(accepted) <= QUEUE_MAX + 2 + timed_out, "those that wait, and those that ran"
     assert set(refused) == {(429, "queue_full")}
     began = time.monotonic()
     first, _ = tasks.read(accepted[-1], "", lambda body: True)

@@ -18,7 +18,7 @@ from tests.live.task_callers import Answers, TaskCaller, all_at_once, asked
 from tests.stores.redis_server import RedisServer
 from tests.web.task_page import assert_in_order
 
-TEXTS = [f"{number}: Grüße " for number in range(200)]
+TEXTS = [f"{number}: Grüße " for number in range(300)]
 CUTS = [10, pytest.param(200, marks=pytest.mark.soak)]
 LOST_SECONDS_MAX = 15.0
 

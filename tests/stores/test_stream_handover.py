@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from redis import Redis
 
 from relay.core.kept import Head, Kept, Outcome, Subject
+from relay.stores.stream_record import head_key, log_key
 from relay.stores.streams import Keeping
 from relay.stores.streams_redis import RedisStreams
 from tests.stores.redis_server import RedisServer
@@ -51,6 +53,21 @@ def test_the_next_one_goes_on_behind_the_last_frame(process: Callable[[], RedisS
     assert found is not None
     assert found.log.read(0, 65_536) == (b"".join(b"id: %d\ndata: x\n\n" % number for number in range(1, 5)), 4)
     assert found.status == "done"
+
+
+def test_who_goes_on_does_not_enter_it_anew(process: Callable[[], RedisStreams], running_redis: RedisServer) -> None:
+    server, worker = process(), process()
+    kept = begun(server, "five")
+    assert server.handover.write(kept)
+    server.handover.release(kept)
+    with Redis.from_url(running_redis.url, decode_responses=True) as client:
+        client.hset(head_key("rs_five"), "producer", "nobody")
+        taken = worker.handover.take_over("rs_five", "claim five")
+        assert taken is not None
+        taken.append(b"id: 4\ndata: x\n\n", 4)
+        worker.writer.flush()
+        assert client.hget(head_key("rs_five"), "producer") == "nobody"
+        assert [entry for entry, _ in client.xrange(log_key("rs_five"))][-1] == "4-0"
 
 
 def test_who_gave_it_away_tells_no_more_of_it_and_finds_it_as_any_other(process: Callable[[], RedisStreams]) -> None:

@@ -132,13 +132,16 @@ def test_one_that_is_cancelled_while_its_slot_is_asked_for_gives_it_back() -> No
     job = Job(scene, "0", "a", fails=False)
 
     def try_start() -> bool:
-        job.holds = True
         job.cancel("cancelled")
+        wait_until(lambda: scene.notes == ["0"])
+        gevent.sleep(0.01)
+        job.holds = True
         return True
 
     job.try_start = try_start  # type: ignore[method-assign]
     scene.pool.submit(job)
-    wait_until(lambda: scene.notes == ["0"])
+    wait_until(lambda: scene.notes == ["0"] and not job.holds)
+    gevent.sleep(0.02)
     assert (job.holds, scene.pool.running, scene.pool.waiting) == (False, 0, 0)
 
 
