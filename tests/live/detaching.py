@@ -12,7 +12,7 @@ from tests.live.cases import ASK, ONE, ask, held
 from tests.live.conftest import SHORT_LIMITS
 from tests.live.resuming import Kept, begin
 
-DETACH_SECONDS = 1.0
+DETACH_SECONDS = 0.7
 TIMES = {
     **SHORT_LIMITS,
     "RELAY_RESUME__DETACH_SECONDS": str(DETACH_SECONDS),

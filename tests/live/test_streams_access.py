@@ -19,12 +19,17 @@ ABSENT = "rs_0123456789012345678901"
 MALFORMED = ("x", "rs_", ABSENT[:-1], ABSENT + "0", "task_1", "%00", "..", "rs_012345678901234567890%C3%A4")
 
 
-@pytest.fixture(autouse=True)
-def owed(relay: RelayProcess, upstream: ScriptedUpstream) -> Iterator[Owed]:
-    with nothing_left(relay, upstream) as owed:
+@pytest.fixture(scope="module", autouse=True)
+def owed(relay: RelayProcess, module_upstream: ScriptedUpstream) -> Iterator[Owed]:
+    """By all tests together: no stream lives through any of them."""
+    with nothing_left(relay, module_upstream) as owed:
         owed.requests = None
-        upstream.answer(telling(SAID))
         yield owed
+
+
+@pytest.fixture(autouse=True)
+def says(upstream: ScriptedUpstream) -> None:
+    upstream.answer(telling(SAID))
 
 
 @pytest.fixture

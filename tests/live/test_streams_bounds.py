@@ -41,6 +41,9 @@ def relay(module_upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(autouse=True)
 def forgotten(relay: RelayProcess, upstream: ScriptedUpstream, caller: RawCaller) -> Iterator[None]:
     """Each test begins with an empty memory, and leaves nothing but that behind."""
+    for stream in listing(caller):
+        caller.request("DELETE", f"/v1/streams/{stream['id']}")
+        assert caller.read_answer_head().status == 204
     until(lambda: is_empty(caller), 10, "an empty memory")
     caller.close()
     before = leaks.baseline(relay, upstream)
@@ -54,7 +57,7 @@ def own_descriptors(relay: RelayProcess, upstream: ScriptedUpstream) -> int:
 
 
 def is_empty(caller: RawCaller) -> bool:
-    time.sleep(0.1)  # each look is a request
+    time.sleep(0.02)  # each look is a request
     return listing(caller) == []
 
 

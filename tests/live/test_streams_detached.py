@@ -66,7 +66,11 @@ def status_of(caller: RawCaller, kept: Kept) -> object:
     return state(caller, kept)["status"]
 
 
-@pytest.mark.parametrize("leave", LEAVING, ids=lambda leave: leave.__name__)
+@pytest.mark.parametrize(
+    "leave",
+    [RawCaller.close, *(pytest.param(leave, marks=pytest.mark.soak) for leave in LEAVING[1:])],
+    ids=lambda leave: leave.__name__,
+)
 def test_what_nobody_reads_is_given_up_in_time_and_not_before(
     new_caller: NewCaller, upstream: ScriptedUpstream, owed: Owed, leave: Callable[[RawCaller], None]
 ) -> None:
@@ -101,7 +105,7 @@ def test_a_reader_keeps_it_alive(new_caller: NewCaller, upstream: ScriptedUpstre
     kept = began(caller)
     caller.close()
     assert by_header(reader, kept, 1).status == 200
-    time.sleep(DETACH_SECONDS + 1.2)
+    time.sleep(DETACH_SECONDS + 0.9)
     assert upstream.peer_closes == []
     left = time.monotonic()
     reader.close()
@@ -133,7 +137,7 @@ def test_what_is_to_be_finished_is_read_to_its_end(
     with RawCaller(relay.port, key=key) as caller, RawCaller(relay.port, key=key) as other:
         kept = began(caller)
         caller.close()
-        time.sleep(DETACH_SECONDS + 1.2)
+        time.sleep(DETACH_SECONDS + 0.9)
         assert upstream.peer_closes == []
         released.append(True)
         until(lambda: status_of(other, kept) == "done", 5)
@@ -156,6 +160,7 @@ def test_a_caller_that_leaves_before_the_answer_is_waited_for_too(
     owed.requests = 1
 
 
+@pytest.mark.soak
 def test_who_waits_for_an_answer_under_a_name_keeps_it_alive(new_caller: NewCaller, upstream: ScriptedUpstream) -> None:
     upstream.answer(in_silence_before_its_head)
     first, second = new_caller(), new_caller()
@@ -164,7 +169,7 @@ def test_who_waits_for_an_answer_under_a_name_keeps_it_alive(new_caller: NewCall
     wait_for_calls(upstream)
     time.sleep(0.3)
     first.close()
-    time.sleep(DETACH_SECONDS + 1.2)
+    time.sleep(DETACH_SECONDS + 0.9)
     assert upstream.peer_closes == []
     second.close()
     upstream.wait_for_peer_close(timeout_seconds=10)

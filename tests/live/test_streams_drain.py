@@ -17,7 +17,7 @@ from tests.live.bench.wire import LAST_CHUNK, chunk
 from tests.live.cases import CHAT, ONE, STREAM, error_code, held, in_silence, last_frame, refusal
 from tests.live.resuming import KEEP, begin, by_ticket, texts, wait_for_calls
 
-DRAIN_SECONDS = 3.0
+DRAIN_SECONDS = 1.8
 SAID = texts(3)
 StartRelay = Callable[..., RelayProcess]
 
@@ -64,20 +64,20 @@ def test_what_is_made_without_a_reader_may_finish(
     detached(caller, SAID[0])
     began = time.monotonic()
     relay.program.signal(signal.SIGTERM)
-    time.sleep(1.5)
+    time.sleep(1.3)  # gunicorn looks once a second
     told.set()
     assert relay.program.wait(20) == 0
-    assert 1.5 < time.monotonic() - began < DRAIN_SECONDS
+    assert 1.3 < time.monotonic() - began < DRAIN_SECONDS + 1
     assert relay.wait_for_log_line(end="done")["frames_out"] == len(SAID)
     assert entered(relay.database_path) == {"done": 1}
     assert upstream.peer_closes == []
 
 
-@pytest.mark.parametrize("opens", [True, False], ids=["that flows", "that opens"])
+@pytest.mark.parametrize("flows", [True, pytest.param(False, marks=pytest.mark.soak)], ids=["that flows", "that opens"])
 def test_what_does_not_finish_is_ended_with_a_word(
-    relay: RelayProcess, caller: RawCaller, upstream: ScriptedUpstream, opens: bool
+    relay: RelayProcess, caller: RawCaller, upstream: ScriptedUpstream, flows: bool
 ) -> None:
-    if opens:
+    if flows:
         upstream.answer(in_silence)
         detached(caller, ONE)
     else:
@@ -90,7 +90,7 @@ def test_what_does_not_finish_is_ended_with_a_word(
     assert relay.program.wait(20) == 0
     assert DRAIN_SECONDS <= time.monotonic() - began < DRAIN_SECONDS + 4
     upstream.wait_for_peer_close()
-    end = "drained" if opens else "shed"
+    end = "drained" if flows else "shed"
     assert entered(relay.database_path) == {end: 1}
     relay.wait_for_log_line(end=end)
     assert "graceful timeout" not in relay.stderr()

@@ -19,7 +19,7 @@ from tests.live.cases import CHAT, Owed, error_code, in_silence, last_frame, not
 from tests.live.conftest import SHORT_LIMITS
 from tests.live.resuming import BEAT, Kept, begin, by_number, line_of, telling
 
-SLOW_SECONDS_MAX = 2.0
+SLOW_SECONDS_MAX = 1.5
 STREAM_BYTES_MAX = 1_000_000
 LINE = "x" * 4000
 SAID = [*(chat_frame(f"{number:05} {LINE}") for number in range(4000)), chat_frame("", "stop"), DONE]
