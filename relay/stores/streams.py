@@ -144,7 +144,7 @@ class MemoryStreams:
     def _drop_oldest(self) -> bool:
         for stream_id in self._ended:
             kept = self._kept[stream_id]
-            if not kept.readers:
+            if not kept.is_attended:
                 self.remove(kept)
                 return True
         return False
