@@ -8,6 +8,7 @@ import click
 
 from config.settings import ConfigError, Settings, load
 from relay.cli.parameters import default_policy
+from relay.core.keys import DEMO_PAGE_KEY
 from relay.stores.database import StoreError, open_database
 from relay.stores.keys import KeyStore
 
@@ -35,7 +36,8 @@ def _first_key(settings: Settings) -> str | None:
     database.create_tables()
     store = KeyStore(database)
     try:
-        return None if store.list() else store.create(FIRST_KEY, default_policy(settings))[1]
+        is_first = all(record.name == DEMO_PAGE_KEY for record in store.list())  # the page makes one of its own
+        return store.create(FIRST_KEY, default_policy(settings))[1] if is_first else None
     finally:
         database.close()
 
@@ -55,4 +57,7 @@ def _greet(settings: Settings, key: str | None) -> None:
         f"\ncurl -N {address}/v1/chat/completions -H 'Authorization: Bearer {key or 'YOUR_KEY'}' \\\n"
         f"  -H 'Content-Type: application/json' -d '{body}'\n"
     )
-    click.echo(f"Address:   {address}\n")
+    click.echo(f"Address:   {address}")
+    if settings.demo.page:
+        click.echo(f"Page:      {address}/demo/")
+    click.echo()

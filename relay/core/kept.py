@@ -46,6 +46,7 @@ class Summary:
 
     id: str
     owner: str
+    route: str
     model: str | None
     status: str
     created_at: float

@@ -19,6 +19,8 @@ CHECKSUM_CHARACTERS = 6
 ID_CHARACTERS = 16
 TOKEN_ID_CHARACTERS = 22
 SHOWN_CHARACTERS = 4
+# The name of the key that the demo page makes for itself.
+DEMO_PAGE_KEY = "demo-page"
 
 _ID_SHAPE = re.compile(rf"key_[0-9A-Za-z]{{{ID_CHARACTERS}}}")
 _SHAPE = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{RANDOM_CHARACTERS}}})([0-9A-Za-z]{{{CHECKSUM_CHARACTERS}}})")

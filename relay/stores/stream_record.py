@@ -39,7 +39,14 @@ class Record:
         subject = self.subject
         status = self.outcome.status if self.outcome else "live" if self.head else "opening"
         return Summary(
-            subject.id, subject.owner, subject.model, status, subject.created_at, self.last_seq, self.expires_at
+            subject.id,
+            subject.owner,
+            subject.route,
+            subject.model,
+            status,
+            subject.created_at,
+            self.last_seq,
+            self.expires_at,
         )
 
 

@@ -153,7 +153,14 @@ class MemoryStreams:
         subject = kept.subject
         expires_at = self.expires_at(kept)
         return Summary(
-            subject.id, subject.owner, subject.model, kept.status, subject.created_at, kept.log.last_seq, expires_at
+            subject.id,
+            subject.owner,
+            subject.route,
+            subject.model,
+            kept.status,
+            subject.created_at,
+            kept.log.last_seq,
+            expires_at,
         )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from relay.core.credentials import network_of
 from relay.core.errors import RelayError
-from relay.core.keys import KeyPolicy, mint_token_id
+from relay.core.keys import DEMO_PAGE_KEY, KeyPolicy, mint_token_id
 from relay.core.tokens import SECONDS_DEFAULT, Claims, TokenTimes, granted, wish_for
 from relay.demo.models import LISTED
 from relay.stores.database import StoreError
@@ -20,7 +20,6 @@ from relay.stores.keys import KeyConflict, KeyRecord, KeyStore, UnknownKey
 from relay.web.current import current_relay
 from relay.web.demo import no_route, where_shown
 
-KEY_NAME = "demo-page"
 KEY_POLICY = KeyPolicy(rpm=600, concurrent=50, models=LISTED)
 TOKENS_PER_MINUTE = 30  # for one address
 TOKEN = {"scopes": ["tasks"], "models": list(LISTED), "limits": {"requests": 20, "concurrent": 3}}
@@ -84,13 +83,13 @@ def _key_in_force(keys: KeyStore) -> KeyRecord:
 def _key(keys: KeyStore) -> KeyRecord:
     """The key behind all these tokens, made when it is first needed; its secret is shown to nobody."""
     try:
-        return keys.get(KEY_NAME)
+        return keys.get(DEMO_PAGE_KEY)
     except UnknownKey:
         pass
     try:
-        return keys.create(KEY_NAME, KEY_POLICY)[0]
+        return keys.create(DEMO_PAGE_KEY, KEY_POLICY)[0]
     except KeyConflict:  # another worker was faster
-        return keys.get(KEY_NAME)
+        return keys.get(DEMO_PAGE_KEY)
 
 
 def _claims(record: KeyRecord, seconds_max: float) -> Claims:

@@ -49,7 +49,8 @@ def own_streams() -> flask.Response:
     relay, incoming = current_relay(), read_incoming(LIST)
     owner = known(incoming).owner
     now = time.time()
-    return as_json({"object": "list", "data": [as_facts(each, now) for each in relay.streams.of_owner(owner)]})
+    mine = [each for each in relay.streams.of_owner(owner) if each.route in _DIALECTS]  # tasks have routes of their own
+    return as_json({"object": "list", "data": [as_facts(each, now) for each in mine]})
 
 
 def state(stream_id: str) -> flask.Response:

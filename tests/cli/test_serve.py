@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from relay.core.keys import KeyPolicy, is_well_formed
+from relay.core.keys import DEMO_PAGE_KEY, KeyPolicy, is_well_formed
 from relay.stores.keys import KeyStore
 from tests.live.bench.ports import free_port
 from tests.live.bench.program import Program
@@ -90,6 +90,7 @@ def test_a_first_run_prints_a_key_and_a_line_that_streams_and_a_second_one_does_
     assert is_well_formed(key)
     assert "the built-in demo" in said
     assert re.search(r"^Address: +http://127\.0\.0\.1:\d+$", said, re.MULTILINE)
+    assert re.search(r"^Page: +http://127\.0\.0\.1:\d+/demo/$", said, re.MULTILINE)
 
     status_, body = follow(curl)
     assert status_ == 200
@@ -156,6 +157,18 @@ def test_the_address_is_one_that_can_be_called(
     said = call("serve").stdout
     assert f"curl -N http://{address}/v1/chat/completions" in said
     assert f"Address:   http://{address}\n" in said
+
+
+def test_the_pages_own_key_is_not_taken_for_the_first(call: Call, executed: object, store: KeyStore) -> None:
+    store.create(DEMO_PAGE_KEY, KeyPolicy())
+    assert is_well_formed(printed(call("serve").stdout)[0])
+
+
+def test_a_page_that_is_switched_off_is_not_named(
+    call: Call, executed: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_DEMO__PAGE", "false")
+    assert "Page:" not in call("serve").stdout
 
 
 @pytest.mark.parametrize(

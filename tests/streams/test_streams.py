@@ -220,7 +220,7 @@ def test_when_it_expires_is_known_once_it_has_ended(scene: Scene) -> None:
 
 
 def test_a_stream_in_a_list() -> None:
-    summary = Summary("rs_1", KEY, "gpt-test", "live", 100.0, 7, None)
+    summary = Summary("rs_1", KEY, "/v1/chat/completions", "gpt-test", "live", 100.0, 7, None)
     facts = {"id": "rs_1", "model": "gpt-test", "status": "live", "age_seconds": 2.5, "frames": 7, "expires_at": None}
     assert as_facts(summary, 102.5) == facts
     assert as_facts(summary, 99.0)["age_seconds"] == 0

@@ -7,10 +7,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from config.schema import Auth, Upstream
+from relay.core.keys import DEMO_PAGE_KEY
 from relay.stores.database import StoreError
 from relay.stores.keys import KeyConflict
 from relay.web import demo_tokens
-from relay.web.demo_tokens import KEY_NAME, TOKENS_PER_MINUTE
+from relay.web.demo_tokens import TOKENS_PER_MINUTE
 from tests.house import House
 
 OWN = {"Host": "relay.example", "Origin": "https://relay.example"}
@@ -41,7 +42,7 @@ def with_token(demo: House, token: str) -> Any:
 def test_the_token_is_short_lived_and_for_the_demo_alone(demo: House, ask: Ask) -> None:
     answer = ask()
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
-    key = demo.keys.get(KEY_NAME)
+    key = demo.keys.get(DEMO_PAGE_KEY)
     claims = demo.relay.signer.read(answer.get_json()["value"], key.id, key.epoch)
     assert claims.exp - claims.iat == 600 and claims.exp == answer.get_json()["expires_at"]
     assert (claims.scopes, claims.models) == (("tasks",), ("demo", "demo-slow"))
@@ -51,7 +52,7 @@ def test_the_token_is_short_lived_and_for_the_demo_alone(demo: House, ask: Ask) 
 def test_it_lives_no_longer_than_tokens_may(build: Callable[..., House]) -> None:
     demo = build(upstreams=(Upstream(),), auth=Auth(token_seconds_max=60))
     answer = demo.app.test_client().post("/demo/token", headers=OWN)
-    key = demo.keys.get(KEY_NAME)
+    key = demo.keys.get(DEMO_PAGE_KEY)
     claims = demo.relay.signer.read(answer.get_json()["value"], key.id, key.epoch)
     assert claims.exp - claims.iat == 60
 
@@ -102,7 +103,7 @@ def test_one_address_gets_so_many_a_minute(ask: Ask) -> None:
 def test_all_of_them_share_one_bounded_key(demo: House, ask: Ask) -> None:
     assert len({ask().get_json()["value"] for _ in range(3)}) == 3
     (key,) = demo.keys.list()
-    assert (key.name, key.policy.models) == (KEY_NAME, ("demo", "demo-slow"))
+    assert (key.name, key.policy.models) == (DEMO_PAGE_KEY, ("demo", "demo-slow"))
     assert key.policy.rpm and key.policy.concurrent
 
 
@@ -120,13 +121,13 @@ def test_a_key_that_another_worker_made_meanwhile_is_used(
 
     monkeypatch.setattr(demo.relay.keys, "get", get_late)
     with pytest.raises(KeyConflict):
-        demo.relay.keys.create(KEY_NAME, demo_tokens.KEY_POLICY)
+        demo.relay.keys.create(DEMO_PAGE_KEY, demo_tokens.KEY_POLICY)
     assert ask().status_code == 200
 
 
 def test_a_revoked_key_ends_the_demo(demo: House, ask: Ask) -> None:
     ask()
-    demo.keys.revoke(KEY_NAME, 1.0)
+    demo.keys.revoke(DEMO_PAGE_KEY, 1.0)
     assert code_of(ask()) == (404, "route_not_found")
 
 

@@ -68,3 +68,8 @@ def test_a_task_of_a_key_that_was_revoked_meanwhile_is_not_run(house: House, ups
     assert_in_order(events)
     assert events[-1].data["error"] == "The key was revoked."
     assert (upstream.requests, house.slots_held()) == ([], 0)
+
+
+def test_a_task_is_not_listed_among_streams(caller: FlaskClient) -> None:
+    posted(caller)
+    assert json.loads(caller.get("/v1/streams").data) == {"object": "list", "data": []}
